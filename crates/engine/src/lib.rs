@@ -1,0 +1,2 @@
+//! rdpmux engine.
+#![forbid(unsafe_code)]

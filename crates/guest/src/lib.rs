@@ -1,0 +1,2 @@
+//! rdpmux guest.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! rdpmux host.
+#![forbid(unsafe_code)]

@@ -1,0 +1,118 @@
+//! One frame for one client: what `engine` encoded and `rdp` frames into PDUs. No codec state of a connection is in it,
+//! so payloads are shared between viewers by reference.
+
+use std::sync::Arc;
+
+use crate::{Client, Generation, Point, Rect, Size};
+
+/// An opaque colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Color {
+    /// Blue.
+    pub b: u8,
+    /// Green.
+    pub g: u8,
+    /// Red.
+    pub r: u8,
+}
+
+/// Quantisation shifts of the ten sub-bands, each 6..=15, in the order of [MS-RDPRFX] 2.2.2.1.5:
+/// LL3 LH3 HL3 HH3 LH2 HL2 HH2 LH1 HL1 HH1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RfxQuant(pub [u8; 10]);
+
+/// One RemoteFX tile: 64 × 64 pixels at tile column `x` and row `y` (pixels beyond the frame's edge repeat the last one).
+///
+/// The payload is RLGR1 over the plain (not reduce-extrapolate) transform, which EGFX progressive (`TILE_SIMPLE`),
+/// EGFX CAVIDEO and legacy surface commands all carry unchanged ([MS-RDPEGFX] 2.2.4.2.1.5.3, [MS-RDPRFX] 2.2.2.3.4.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RfxTile {
+    /// Tile column: pixel column divided by 64.
+    pub x: u16,
+    /// Tile row.
+    pub y: u16,
+    /// Coefficients of Y, Cb and Cr, each one RLGR1 stream.
+    pub planes: [Arc<[u8]>; 3],
+}
+
+/// A rectangle's pixels under one codec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TilePayload {
+    /// B, G, R, X bytes, top row first, no padding: EGFX `RDPGFX_CODECID_UNCOMPRESSED`, lossless.
+    Uncompressed(Arc<[u8]>),
+    /// RDP 6.0 planar without chroma subsampling or colour loss, with its format header: lossless ([MS-RDPEGDI] 2.2.2.5.1).
+    ///
+    /// Rows run bottom-up as a bitmap update wants them.
+    Planar(Arc<[u8]>),
+    /// Interleaved RLE at 24, 16 or 15 bits per pixel, rows bottom-up ([MS-RDPBCGR] 2.2.9.1.1.3.1.2.4).
+    InterleavedRle {
+        /// 24, 16 or 15.
+        bits_per_pixel: u8,
+        /// Columns in the payload: the rectangle's width rounded up to a multiple of 4.
+        padded_width: u16,
+        /// The compressed stream.
+        data: Arc<[u8]>,
+    },
+    /// Pixels at the client's depth without compression, rows bottom-up, used when compression would grow them.
+    RawBitmap {
+        /// 32, 24, 16 or 15.
+        bits_per_pixel: u8,
+        /// Columns in the payload: the rectangle's width rounded up to a multiple of 4.
+        padded_width: u16,
+        /// The bytes.
+        data: Arc<[u8]>,
+    },
+}
+
+/// One step of a frame, in the order in which the client must apply it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FrameCommand {
+    /// One colour over a rectangle ([MS-RDPEGFX] 2.2.2.4). EGFX only.
+    SolidFill {
+        /// Where.
+        rect: Rect<Client>,
+        /// With what.
+        color: Color,
+    },
+    /// Moves pixels that the client already shows ([MS-RDPEGFX] 2.2.2.5). EGFX only.
+    Copy {
+        /// From here.
+        source: Rect<Client>,
+        /// To this top left pixel.
+        destination: Point<Client>,
+    },
+    /// A rectangle in a per-rectangle codec.
+    Tile {
+        /// Where.
+        rect: Rect<Client>,
+        /// What.
+        payload: TilePayload,
+    },
+    /// RemoteFX tiles under one quantiser. Only pixels inside `clip` may change on the screen.
+    Rfx {
+        /// Exact rectangles that the tiles are clipped to.
+        clip: Vec<Rect<Client>>,
+        /// Quantiser of all tiles here.
+        quant: RfxQuant,
+        /// The tiles, each at most once.
+        tiles: Vec<RfxTile>,
+    },
+}
+
+/// All that brings one client from what it shows to `generation`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedFrame {
+    /// What the client shows afterwards.
+    pub generation: Generation,
+    /// The size of the surface that the commands were made for.
+    pub size: Size,
+    /// The steps, in order.
+    pub commands: Vec<FrameCommand>,
+}
+
+/// Bulk compression of one direction of one connection, for example ZGFX ([MS-RDPEGFX] 2.2.5): it has a history, so
+/// every message of the connection goes through the same one, in order.
+pub trait BulkCompressor: Send {
+    /// Appends the compressed form of one message to `out`, headers included.
+    fn compress(&mut self, message: &[u8], out: &mut Vec<u8>);
+}

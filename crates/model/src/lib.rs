@@ -1,0 +1,25 @@
+//! The words of rdpmux: ids, geometry, input events, pointers, encoded frames.
+//!
+//! This crate has no dependency, no IO and no clock. Every other crate speaks in these types; `engine` and `rdp` meet
+//! only in [`EncodedFrame`], `guest` and `server` only in [`InputEvent`] and [`HeadState`].
+#![forbid(unsafe_code)]
+
+mod frame;
+mod geometry;
+mod head;
+mod id;
+mod input;
+mod pixel_format;
+mod pointer;
+mod region;
+mod rights;
+
+pub use frame::{BulkCompressor, Color, EncodedFrame, FrameCommand, RfxQuant, RfxTile, TilePayload};
+pub use geometry::{Client, Guest, Point, Rect, Size, TILE};
+pub use head::{HeadState, MouseMode, Presence};
+pub use id::{DesktopName, FrameId, Generation, InvalidName, SessionId};
+pub use input::{Button, InputEvent, LockKeys, Scancode, WheelAxis};
+pub use pixel_format::PixelFormat;
+pub use pointer::{PointerImage, PointerShape};
+pub use region::Region;
+pub use rights::Rights;

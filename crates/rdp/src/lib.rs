@@ -1,0 +1,2 @@
+//! rdpmux rdp.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! rdpmux.
+fn main() {}

@@ -1,0 +1,2 @@
+//! rdpmux server.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! rdpmux shm.
