@@ -1,2 +1,19 @@
-//! rdpmux rdp.
+//! The server side of RDP without IO and without a clock: bytes in, steps, events and bytes out.
+//!
+//! A connection walks through three machines: [`front`] (which desktop is asked for, before TLS), [`Handshake`] with
+//! [`Credssp`] (to the end of the connection sequence), and [`Session`] (input, pointer, control) with its
+//! [`FrameWriter`] (graphics). Whoever owns the socket, `rdpmux-server`, drives them.
 #![forbid(unsafe_code)]
+
+pub mod front;
+
+mod credssp;
+mod handshake;
+mod pipe;
+mod session;
+mod wire;
+
+pub use credssp::{AccountLookup, Credssp, CredsspError, CredsspProtocol, CredsspStep, LoginName};
+pub use handshake::{BulkFactory, ClientLogin, Handshake, HandshakeConfig, HandshakeError, Password, Refusal, Step};
+pub use pipe::{FrameError, FramePipe, FrameWriter};
+pub use session::{CloseReason, QueueDepth, Session, SessionError, SessionEvent, SessionInfo};
