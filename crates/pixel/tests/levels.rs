@@ -1,0 +1,159 @@
+//! Every level gives the bytes of the scalar one, over odd sizes, strides and contents.
+
+use rdpmux_model::RfxQuant;
+use rdpmux_pixel::color::Planes;
+use rdpmux_pixel::dwt::Coefficients;
+use rdpmux_pixel::{Level, Rows, RowsMut, classify, color, diff, dwt, rlgr};
+
+/// A small generator of repeatable noise.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 32) as u32
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        self.next() as usize % limit
+    }
+
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.next() as u8).collect()
+    }
+}
+
+#[test]
+fn an_update_copies_and_reports_exactly_the_changed_pixels() {
+    let seed = 0x5EED_0001;
+    eprintln!("seed {seed:#x}");
+    let mut noise = Noise(seed);
+    for round in 0..400 {
+        let (width, height) = (1 + noise.below(140), 1 + noise.below(9));
+        let (from_stride, to_stride) = (width * 4 + noise.below(50), width * 4 + noise.below(50));
+        let old = noise.bytes(to_stride * height);
+        let mut source = noise.bytes(from_stride * height);
+        for y in 0..height {
+            source[y * from_stride..][..width * 4].copy_from_slice(&old[y * to_stride..][..width * 4]);
+        }
+        let mut expected: Option<diff::Bounds> = None;
+        for _ in 0..round % 4 {
+            let (x, y, byte) = (noise.below(width), noise.below(height), noise.below(4));
+            source[y * from_stride + x * 4 + byte] ^= 0x10;
+        }
+        for y in 0..height {
+            for x in 0..width {
+                let (a, b) = (
+                    &source[y * from_stride + x * 4..][..3],
+                    &old[y * to_stride + x * 4..][..3],
+                );
+                if a != b {
+                    let known = expected.get_or_insert(diff::Bounds {
+                        left: x,
+                        top: y,
+                        right: x + 1,
+                        bottom: y + 1,
+                    });
+                    known.left = known.left.min(x);
+                    known.right = known.right.max(x + 1);
+                    known.bottom = y + 1;
+                }
+            }
+        }
+        for level in Level::all() {
+            let mut bytes = old.clone();
+            let mut target = RowsMut {
+                bytes: &mut bytes,
+                stride: to_stride,
+            };
+            let rows = Rows {
+                bytes: &source,
+                stride: from_stride,
+            };
+            assert_eq!(
+                diff::update(level, &mut target, rows, width, height),
+                expected,
+                "{} {width}x{height}",
+                level.name()
+            );
+            for y in 0..height {
+                for x in 0..width {
+                    let (a, b) = (
+                        &source[y * from_stride + x * 4..][..3],
+                        &bytes[y * to_stride + x * 4..][..3],
+                    );
+                    assert_eq!(a, b);
+                }
+                let (kept, now) = (
+                    &old[y * to_stride + width * 4..(y + 1) * to_stride],
+                    &bytes[y * to_stride + width * 4..(y + 1) * to_stride],
+                );
+                assert_eq!(kept, now, "bytes between rows stay");
+            }
+        }
+    }
+}
+
+#[test]
+fn tile_stages_are_equal_at_every_level() {
+    let seed = 0x5EED_0002;
+    eprintln!("seed {seed:#x}");
+    let mut noise = Noise(seed);
+    for round in 0..60 {
+        let (width, height) = (1 + noise.below(64), 1 + noise.below(64));
+        let stride = width * 4 + noise.below(30);
+        let mut pixels = noise.bytes(stride * height);
+        if round % 3 == 0 {
+            pixels.iter_mut().for_each(|p| *p = if *p > 200 { 255 } else { 0 });
+        } else if round % 3 == 1 {
+            pixels.iter_mut().enumerate().for_each(|(i, p)| *p = (i / 9) as u8);
+        }
+        let quant = RfxQuant(std::array::from_fn(|_| 6 + noise.below(5) as u8));
+        let source = Rows { bytes: &pixels, stride };
+        let run = |level| {
+            let mut planes = Planes::new();
+            color::convert(level, source, width, height, &mut planes);
+            let mut streams = Vec::new();
+            let coefficients = planes.0.each_ref().map(|plane| {
+                let mut out = Coefficients::new();
+                dwt::transform(level, plane, &quant, &mut out);
+                rlgr::encode(level, &out, &mut streams);
+                out.0
+            });
+            (
+                planes.0,
+                coefficients,
+                streams,
+                classify::novelty(level, source, width, height),
+            )
+        };
+        let expected = run(Level::SCALAR);
+        for level in Level::all() {
+            assert!(run(level) == expected, "{} {width}x{height}", level.name());
+        }
+    }
+}
+
+#[test]
+fn extreme_coefficients_are_coded_equally() {
+    let mut noise = Noise(3);
+    for round in 0..50 {
+        let mut coefficients = Coefficients::new();
+        for value in &mut coefficients.0 {
+            *value = match noise.below(2 + round) {
+                0 => noise.next() as i16,
+                1 => [i16::MIN, i16::MAX, 1, -1][noise.below(4)],
+                _ => 0,
+            };
+        }
+        let mut expected = Vec::new();
+        rlgr::encode(Level::SCALAR, &coefficients, &mut expected);
+        for level in Level::all() {
+            let mut out = Vec::new();
+            rlgr::encode(level, &coefficients, &mut out);
+            assert!(out == expected, "{}", level.name());
+        }
+    }
+}
