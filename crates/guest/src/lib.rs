@@ -1,2 +1,89 @@
-//! rdpmux guest.
+//! Backends: what brings a guest's screens in and takes its input out. A backend runs as a task of its own, fills one
+//! surface per head through a [`GuestSink`], and tells of heads by [`GuestEvent`].
+//!
+//! It is not a display server: who looks, and at what speed, is nothing a backend knows. The daemon joins a backend's
+//! [`HeadPort`]s to desktops; nothing in here waits for a viewer.
 #![forbid(unsafe_code)]
+
+mod port;
+pub mod qemu;
+pub mod sink;
+pub mod testcard;
+
+pub use port::{GuestEvent, HeadPort, Notice};
+pub use sink::{GuestSink, SinkError};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// A kind of guest, as the configuration and `rdpmux backends` name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backend {
+    /// Word in configuration, command line and metrics.
+    pub name: &'static str,
+    /// One line for a person.
+    pub description: &'static str,
+}
+
+/// All backends, in the order in which they are listed.
+pub const BACKENDS: &[Backend] = &[
+    Backend {
+        name: "qemu",
+        description: "stock QEMU 7.0 or later with -display dbus",
+    },
+    Backend {
+        name: "testcard",
+        description: "a drawn desktop without a machine, for trying and testing",
+    },
+];
+
+/// Which guest to bring in.
+#[derive(Debug, Clone)]
+pub enum GuestSpec {
+    /// The built-in guest.
+    TestCard(testcard::Config),
+    /// A QEMU.
+    Qemu(qemu::Config),
+}
+
+impl GuestSpec {
+    /// The row of [`BACKENDS`] that serves this guest.
+    pub fn backend(&self) -> &'static str {
+        match self {
+            Self::TestCard(_) => "testcard",
+            Self::Qemu(_) => "qemu",
+        }
+    }
+}
+
+/// A running backend. Dropping it ends the backend and lets go of the guest; the guest itself runs on.
+#[derive(Debug)]
+pub struct GuestTask {
+    task: JoinHandle<()>,
+}
+
+impl GuestTask {
+    /// Whether the backend has ended by itself: nobody listens to its events any more.
+    pub fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
+impl Drop for GuestTask {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Starts a backend on the current tokio runtime.
+///
+/// `title` names the guest on cards. Head 0 arrives in `events` at once, whether the guest is there or not, and stays
+/// until the task ends; its surface shows the guest or a card that says why it cannot. The backend ends when the
+/// receiver of `events` is dropped or when the returned task is.
+pub fn spawn(spec: GuestSpec, title: String, events: mpsc::Sender<GuestEvent>) -> GuestTask {
+    let task = match spec {
+        GuestSpec::TestCard(config) => tokio::spawn(testcard::run(config, title, events)),
+        GuestSpec::Qemu(config) => tokio::spawn(qemu::run(config, title, events)),
+    };
+    GuestTask { task }
+}

@@ -1,0 +1,73 @@
+//! What a backend hands out: the ports of its heads and what happens to the guest. The owner of a port may clone the
+//! receivers freely; a backend never waits for any of them.
+
+use rdpmux_engine::SurfaceReader;
+use rdpmux_model::{Generation, HeadState, InputEvent};
+use tokio::sync::{mpsc, watch};
+
+/// One head of a guest.
+#[derive(Clone)]
+pub struct HeadPort {
+    /// Number of the head, from 0.
+    pub index: u32,
+    /// The guest's word for it, for example `virtio-vga.0`.
+    pub label: String,
+    /// Its pixels.
+    pub surface: SurfaceReader,
+    /// Changes whenever the surface does; latest wins.
+    pub frames: watch::Receiver<Generation>,
+    /// Presence, pointer, lock keys, mouse mode; latest wins.
+    pub state: watch::Receiver<HeadState>,
+    /// Input for the guest. Holds [`HeadPort::INPUT_QUEUE`] events; while the guest is away they are taken and dropped.
+    pub input: mpsc::Sender<InputEvent>,
+}
+
+impl HeadPort {
+    /// Events that the input queue holds.
+    pub const INPUT_QUEUE: usize = 1024;
+}
+
+impl std::fmt::Debug for HeadPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HeadPort")
+            .field("index", &self.index)
+            .field("label", &self.label)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a person who looks at the desktop would want to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Notice {
+    /// The guest restarted, by itself or by the operator.
+    Reset,
+    /// The machine was switched off.
+    Shutdown,
+    /// The power button was pressed.
+    Powerdown,
+    /// The machine was paused.
+    Paused,
+    /// The machine runs again.
+    Resumed,
+}
+
+/// What a backend tells its owner. The queue is the owner's; a backend waits for room in it.
+#[derive(Debug)]
+pub enum GuestEvent {
+    /// The guest told its name and UUID. Comes again after each reconnection.
+    Identified {
+        /// The machine's name, if it has one.
+        name: Option<String>,
+        /// The machine's UUID, if it has one.
+        uuid: Option<String>,
+    },
+    /// A head appeared. Head 0 comes first and stays.
+    HeadAdded(HeadPort),
+    /// A head is gone for good: the guest came back without it.
+    HeadRemoved {
+        /// Its number.
+        index: u32,
+    },
+    /// Something happened to the machine.
+    Notice(Notice),
+}

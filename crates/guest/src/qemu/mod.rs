@@ -1,0 +1,64 @@
+//! Stock QEMU through its D-Bus display. This file is the configuration and the front door; the rest of the module is
+//! how a QEMU is found, heard and driven without ever making it wait.
+
+use std::path::PathBuf;
+
+use rdpmux_model::Size;
+use tokio::sync::mpsc;
+
+use crate::port::GuestEvent;
+use crate::sink::GuestSink;
+
+/// Where a QEMU is and how to treat it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where it is.
+    pub address: Address,
+    /// Keep the QMP connection for the machine's events. `false` for a socket that other programs use too (Proxmox):
+    /// it is then left at once, and resets and pauses go unnoticed.
+    pub qmp_stay: bool,
+}
+
+impl Config {
+    /// A QEMU that was started with `-display dbus,p2p=yes` and has a QMP socket for us alone.
+    pub fn qmp(path: impl Into<PathBuf>) -> Self {
+        Self {
+            address: Address::Qmp(path.into()),
+            qmp_stay: true,
+        }
+    }
+}
+
+/// How to reach a QEMU's display.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// Path of a QMP server socket; QEMU runs with `-display dbus,p2p=yes`.
+    Qmp(PathBuf),
+    /// A message bus; QEMU runs with `-display dbus,addr=…`.
+    Bus {
+        /// D-Bus address, for example `unix:path=/run/rdpmux/bus.sock`.
+        address: String,
+        /// Name or UUID of the machine; needed if there are several on the bus.
+        vm: Option<String>,
+    },
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Qmp(path) => write!(f, "{}", path.display()),
+            Self::Bus { address, vm: None } => f.write_str(address),
+            Self::Bus { address, vm: Some(vm) } => write!(f, "{vm} on {address}"),
+        }
+    }
+}
+
+/// The task behind [`crate::spawn`]. Until QEMU is there, head 0 waits.
+pub(crate) async fn run(config: Config, title: String, events: mpsc::Sender<GuestEvent>) {
+    let (_sink, mut input, port) = GuestSink::open(0, title, Size::new(1024, 768));
+    tracing::info!(address = %config.address, "waiting for qemu");
+    if events.send(GuestEvent::HeadAdded(port)).await.is_err() {
+        return;
+    }
+    while input.recv().await.is_some() {}
+}
