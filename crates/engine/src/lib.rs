@@ -1,2 +1,27 @@
-//! rdpmux engine.
+//! Frames without IO or clock: a guest's surface, what each viewer shows of it, what to send next, and the codecs.
+//!
+//! A [`SurfaceWriter`] compares and copies what the guest drew; tiles count their changes. A [`ClientView`] knows which
+//! of them one viewer has, and takes a [`FrameJob`]: pixels copied out under one short lock, encoded without it. The
+//! [`Pacer`] says when the next one may go. Equal work of several viewers of one surface is done once ([`cache`]).
 #![forbid(unsafe_code)]
+
+pub mod cache;
+mod canvas;
+mod card;
+pub mod codec;
+mod damage;
+mod job;
+mod pace;
+mod plan;
+mod surface;
+mod view;
+
+pub use canvas::Canvas;
+pub use card::draw_card;
+pub use codec::{CODECS, Codec};
+pub use damage::{DamageLog, TileRect};
+pub use job::FrameJob;
+pub use pace::{Pacer, PacerConfig, PacerStats, QueueDepth, Readiness};
+pub use plan::{Pipeline, Profile};
+pub use surface::{PixelRows, SliceRows, SurfaceError, SurfaceReader, SurfaceWriter, surface};
+pub use view::ClientView;

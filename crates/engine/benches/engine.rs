@@ -1,0 +1,2 @@
+//! Codec and surface figures as ratios in one run.
+fn main() {}

@@ -1,0 +1,320 @@
+//! When may the next frame go to one client? Pure: time comes in, nothing is measured here.
+//!
+//! ```text
+//!            on_sent                     on_ack (frees the window, measures rate and round trip)
+//!   Ready ───────────▶ Until(spacing) ─────────▶ Ready
+//!     └── window full ─▶ AwaitAck ── on_ack ──▶ Ready
+//! ```
+//!
+//! The window is in bytes: what the link and the client took per second lately, times the shortest round trip plus
+//! 30 ms. A client that suspended its acknowledgements is paced by what the socket has not taken yet.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use rdpmux_model::FrameId;
+
+/// Limits of a [`Pacer`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PacerConfig {
+    /// Shortest time between two frames.
+    pub spacing: Duration,
+    /// Whether the client acknowledges frames at all. If not, only spacing and the socket's backlog count.
+    pub acknowledges: bool,
+    /// Most frames in flight, whatever their size.
+    pub max_frames: usize,
+    /// Unsent bytes in the session and the socket above which no frame goes.
+    pub max_backlog: usize,
+}
+
+impl Default for PacerConfig {
+    /// 60 frames per second, acknowledged, at most 32 in flight, 64 KiB of backlog.
+    fn default() -> Self {
+        Self {
+            spacing: Duration::from_millis(16),
+            acknowledges: true,
+            max_frames: 32,
+            max_backlog: 64 << 10,
+        }
+    }
+}
+
+/// Whether a frame may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// Now.
+    Ready,
+    /// At this time.
+    Until(Instant),
+    /// When an acknowledgement came or the backlog shrank.
+    AwaitAck,
+}
+
+/// `queueDepth` of a frame acknowledgement ([MS-RDPEGFX] 2.2.2.13).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueDepth {
+    /// The client does not say (0).
+    Unavailable,
+    /// Bytes that the client received and did not decode yet.
+    Bytes(u32),
+    /// The client will not acknowledge until it says otherwise (0xFFFFFFFF).
+    Suspended,
+}
+
+/// What the pacer measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PacerStats {
+    /// Shortest round trip of the last ten seconds, decoding included.
+    pub min_round_trip: Option<Duration>,
+    /// Bytes per second that arrived lately.
+    pub bytes_per_second: Option<u64>,
+    /// Frames sent and not acknowledged.
+    pub frames_in_flight: usize,
+    /// Their bytes.
+    pub bytes_in_flight: usize,
+    /// Bytes that may be in flight now.
+    pub window: usize,
+}
+
+/// Decides for one client. See the module's diagram.
+#[derive(Debug)]
+pub struct Pacer {
+    config: PacerConfig,
+    in_flight: VecDeque<Sent>,
+    bytes_in_flight: usize,
+    /// Bytes acknowledged in total, and when the last of them were.
+    delivered: u64,
+    delivered_at: Option<Instant>,
+    last_sent: Option<Instant>,
+    round_trip: Extreme<Duration>,
+    rate: Extreme<u64>,
+    suspended: bool,
+    backlog: usize,
+    client_queue: usize,
+}
+
+#[derive(Debug)]
+struct Sent {
+    frame: FrameId,
+    at: Instant,
+    bytes: usize,
+    /// `delivered` and its time when this frame was sent.
+    delivered: u64,
+    delivered_at: Instant,
+}
+
+/// Bytes on the way besides one bandwidth-delay product, as time: what keeps the link busy while the client decodes.
+const HEADROOM: Duration = Duration::from_millis(30);
+/// The window before anything was measured, and the least ever: a keystroke's frames are never held back by bytes.
+const MIN_WINDOW: usize = 16 << 10;
+const ROUND_TRIP_MEMORY: Duration = Duration::from_secs(10);
+const RATE_MEMORY: Duration = Duration::from_secs(3);
+/// A rate is not measured over less.
+const SHORTEST_SAMPLE: Duration = Duration::from_millis(1);
+
+impl Pacer {
+    /// A pacer that has measured nothing yet.
+    pub fn new(config: PacerConfig) -> Self {
+        Self {
+            config,
+            in_flight: VecDeque::new(),
+            bytes_in_flight: 0,
+            delivered: 0,
+            delivered_at: None,
+            last_sent: None,
+            round_trip: Extreme::new(ROUND_TRIP_MEMORY, |new, old| new < old),
+            rate: Extreme::new(RATE_MEMORY, |new, old| new > old),
+            suspended: false,
+            backlog: 0,
+            client_queue: 0,
+        }
+    }
+
+    /// Whether a frame may go at `now`.
+    pub fn ready(&self, now: Instant) -> Readiness {
+        if self.is_full() {
+            return Readiness::AwaitAck;
+        }
+        match self.last_sent.map(|sent| sent + self.config.spacing) {
+            Some(next) if next > now => Readiness::Until(next),
+            _ => Readiness::Ready,
+        }
+    }
+
+    /// A frame was handed to the transport. `bytes` is its size on the wire.
+    pub fn on_sent(&mut self, now: Instant, frame: FrameId, bytes: usize) {
+        self.last_sent = Some(now);
+        if !self.counts_acks() {
+            return;
+        }
+        self.bytes_in_flight += bytes;
+        self.in_flight.push_back(Sent {
+            frame,
+            at: now,
+            bytes,
+            delivered: self.delivered,
+            // After a pause the link was idle: the rate counts from here.
+            delivered_at: self.delivered_at.filter(|_| !self.in_flight.is_empty()).unwrap_or(now),
+        });
+    }
+
+    /// The client acknowledged a frame, and by that all before it. One that is not in flight only tells the queue depth.
+    pub fn on_ack(&mut self, now: Instant, frame: FrameId, depth: QueueDepth) {
+        match depth {
+            QueueDepth::Suspended => {
+                self.suspended = true;
+                self.forget_in_flight();
+                return;
+            }
+            QueueDepth::Unavailable => self.client_queue = 0,
+            QueueDepth::Bytes(bytes) => self.client_queue = bytes as usize,
+        }
+        self.suspended = false;
+        let Some(position) = self.in_flight.iter().position(|sent| sent.frame == frame) else {
+            return;
+        };
+        let mut acked = None;
+        for sent in self.in_flight.drain(..=position) {
+            self.delivered += sent.bytes as u64;
+            self.bytes_in_flight -= sent.bytes;
+            acked = Some(sent);
+        }
+        self.delivered_at = Some(now);
+        if let Some(sent) = acked {
+            self.measure(now, &sent);
+        }
+    }
+
+    /// So many bytes wait in the session and in the socket. A session that does not know never calls this.
+    pub fn on_backlog(&mut self, bytes: usize) {
+        self.backlog = bytes;
+    }
+
+    /// Forgets frames in flight and everything measured, for example after the client's graphics were set up anew.
+    pub fn reset(&mut self) {
+        let last_sent = self.last_sent;
+        *self = Self::new(self.config);
+        self.last_sent = last_sent;
+    }
+
+    /// When the oldest frame without acknowledgement was sent: a client that owes one for long has stopped.
+    pub fn oldest_unacked(&self) -> Option<Instant> {
+        self.in_flight.front().map(|sent| sent.at)
+    }
+
+    /// Encoded bytes that the link carries in `interval`; `None` before anything was measured.
+    pub fn bytes_per(&self, interval: Duration) -> Option<usize> {
+        self.rate.value().map(|rate| scale(rate, interval))
+    }
+
+    /// What was measured.
+    pub fn stats(&self) -> PacerStats {
+        PacerStats {
+            min_round_trip: self.round_trip.value(),
+            bytes_per_second: self.rate.value(),
+            frames_in_flight: self.in_flight.len(),
+            bytes_in_flight: self.bytes_in_flight,
+            window: self.window(),
+        }
+    }
+
+    fn counts_acks(&self) -> bool {
+        self.config.acknowledges && !self.suspended
+    }
+
+    fn is_full(&self) -> bool {
+        if self.backlog > self.config.max_backlog {
+            return true;
+        }
+        if !self.counts_acks() || self.in_flight.is_empty() {
+            return false;
+        }
+        self.in_flight.len() >= self.frames() || self.bytes_in_flight.max(self.client_queue) >= self.window()
+    }
+
+    /// Bytes that may be in flight.
+    fn window(&self) -> usize {
+        let measured = self.rate.value().zip(self.round_trip.value());
+        measured.map_or(MIN_WINDOW, |(rate, round_trip)| {
+            scale(rate, round_trip + HEADROOM).max(MIN_WINDOW)
+        })
+    }
+
+    /// Frames that may be in flight: as many as the spacing allows in one round trip, and two.
+    fn frames(&self) -> usize {
+        let spacing = self.config.spacing.max(Duration::from_millis(1)).as_nanos();
+        let per_trip = self
+            .round_trip
+            .value()
+            .map_or(0, |trip| trip.as_nanos().div_ceil(spacing));
+        usize::try_from(per_trip)
+            .unwrap_or(usize::MAX)
+            .saturating_add(2)
+            .min(self.config.max_frames)
+    }
+
+    fn measure(&mut self, now: Instant, sent: &Sent) {
+        self.round_trip.add(now, now.saturating_duration_since(sent.at));
+        let elapsed = now.saturating_duration_since(sent.delivered_at).max(SHORTEST_SAMPLE);
+        let bytes = u128::from(self.delivered - sent.delivered);
+        let rate = bytes * 1_000_000_000 / elapsed.as_nanos();
+        self.rate.add(now, u64::try_from(rate).unwrap_or(u64::MAX));
+    }
+
+    fn forget_in_flight(&mut self) {
+        self.in_flight.clear();
+        self.bytes_in_flight = 0;
+        self.client_queue = 0;
+    }
+}
+
+/// Bytes at `rate` per second in `time`.
+fn scale(rate: u64, time: Duration) -> usize {
+    let bytes = u128::from(rate) * time.as_micros() / 1_000_000;
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// The best value of the last one to two memory spans, in constant space.
+#[derive(Debug)]
+struct Extreme<T> {
+    span: Duration,
+    is_better: fn(T, T) -> bool,
+    since: Option<Instant>,
+    current: Option<T>,
+    previous: Option<T>,
+}
+
+impl<T: Copy> Extreme<T> {
+    fn new(span: Duration, is_better: fn(T, T) -> bool) -> Self {
+        Self {
+            span,
+            is_better,
+            since: None,
+            current: None,
+            previous: None,
+        }
+    }
+
+    fn add(&mut self, now: Instant, value: T) {
+        let since = *self.since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= self.span {
+            self.previous = self.current.take();
+            self.since = Some(now);
+        }
+        self.current = self.best(self.current, Some(value));
+    }
+
+    fn value(&self) -> Option<T> {
+        self.best(self.current, self.previous)
+    }
+
+    fn best(&self, one: Option<T>, other: Option<T>) -> Option<T> {
+        match (one, other) {
+            (Some(one), Some(other)) if (self.is_better)(other, one) => Some(other),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,386 @@
+//! One guest head's pixels as B, G, R, 255, written by one writer by type and read by every viewer.
+//!
+//! The writer compares what the guest says it drew with what is there, chunk by chunk, each under its own short write
+//! lock: the guest's memory is read before, never inside. Each chunk that changed something is one generation.
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use rdpmux_model::{Generation, Guest, PixelFormat, Point, Rect, Size, TILE};
+use rdpmux_pixel::{Level, Rows, RowsMut, convert, diff};
+
+use crate::cache::EncodeCache;
+use crate::{Canvas, DamageLog, TileRect};
+
+/// Makes a black surface of generation 1. Edges outside of `1..=Size::MAX_EDGE` are clamped.
+pub fn surface(size: Size) -> (SurfaceWriter, SurfaceReader) {
+    let size = Size::new(
+        size.width.clamp(1, Size::MAX_EDGE),
+        size.height.clamp(1, Size::MAX_EDGE),
+    );
+    let shared = Arc::new(Shared {
+        frame: RwLock::new(Frame::black(size, Generation(1))),
+        cache: EncodeCache::new(CACHE_BYTES),
+        buffers: Mutex::default(),
+    });
+    let reader = SurfaceReader { shared: shared.clone() };
+    let writer = SurfaceWriter {
+        shared,
+        size,
+        scratch: Vec::new(),
+        drawing: Vec::new(),
+        drawing_is_current: false,
+    };
+    (writer, reader)
+}
+
+/// Pixels to be committed.
+pub trait PixelRows {
+    /// Writes B, G, R, X of `out.len() / 4` pixels from column `x` of row `y` of the source on.
+    ///
+    /// What the source does not have stays as it is in `out`.
+    fn read_row(&self, x: u32, y: u32, out: &mut [u8]);
+}
+
+/// Pixels in a slice. The length was checked once, here.
+#[derive(Debug, Clone, Copy)]
+pub struct SliceRows<'a> {
+    bytes: &'a [u8],
+    size: Size,
+    stride: usize,
+    format: PixelFormat,
+}
+
+/// Numbers of a picture that cannot be true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SurfaceError {
+    /// An edge is 0 or over the limit.
+    #[error("size {0} is not within 1x1 and {max}x{max}", max = Size::MAX_EDGE)]
+    Size(Size),
+    /// A row does not fit its stride.
+    #[error("stride {stride} is less than the {row} bytes of a row")]
+    Stride {
+        /// Bytes from one row to the next, as given.
+        stride: usize,
+        /// Bytes that a row needs.
+        row: usize,
+    },
+    /// The bytes end before the last row does.
+    #[error("{bytes} bytes are given, but size and stride need {needed}")]
+    Length {
+        /// Bytes given.
+        bytes: usize,
+        /// Bytes needed; `usize::MAX` if that number is beyond the machine's range.
+        needed: usize,
+    },
+}
+
+impl<'a> SliceRows<'a> {
+    /// Takes `size` pixels of `format`, rows `stride` bytes apart; the last row may end without its padding.
+    ///
+    /// # Errors
+    /// [`SurfaceError`] names the number that is wrong.
+    pub fn new(bytes: &'a [u8], size: Size, stride: usize, format: PixelFormat) -> Result<Self, SurfaceError> {
+        if !size.is_valid() {
+            return Err(SurfaceError::Size(size));
+        }
+        let row = size.width as usize * format.bytes();
+        if stride < row {
+            return Err(SurfaceError::Stride { stride, row });
+        }
+        let needed = stride
+            .checked_mul(size.height as usize - 1)
+            .and_then(|all| all.checked_add(row));
+        if needed.is_none_or(|needed| needed > bytes.len()) {
+            return Err(SurfaceError::Length {
+                bytes: bytes.len(),
+                needed: needed.unwrap_or(usize::MAX),
+            });
+        }
+        Ok(Self {
+            bytes,
+            size,
+            stride,
+            format,
+        })
+    }
+}
+
+impl PixelRows for SliceRows<'_> {
+    fn read_row(&self, x: u32, y: u32, out: &mut [u8]) {
+        if x >= self.size.width || y >= self.size.height {
+            return;
+        }
+        let start = y as usize * self.stride + x as usize * self.format.bytes();
+        let row = (self.size.width - x) as usize * self.format.bytes();
+        convert::to_bgrx(self.format, &self.bytes[start..start + row], out);
+    }
+}
+
+/// The one writer of a surface.
+#[derive(Debug)]
+pub struct SurfaceWriter {
+    shared: Arc<Shared>,
+    size: Size,
+    /// One chunk of source pixels, so that no lock is held while the guest's memory is read.
+    scratch: Vec<u8>,
+    /// The private copy that `draw` draws on, and whether it equals the frame.
+    drawing: Vec<u8>,
+    drawing_is_current: bool,
+}
+
+impl SurfaceWriter {
+    /// Size in pixels.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Changes the size. The surface is black then and everything counts as changed, also if the size is the same.
+    ///
+    /// # Errors
+    /// [`SurfaceError::Size`] if an edge is 0 or over the limit; the surface stays as it is.
+    pub fn resize(&mut self, size: Size) -> Result<Generation, SurfaceError> {
+        if !size.is_valid() {
+            return Err(SurfaceError::Size(size));
+        }
+        let generation = {
+            let mut frame = self.shared.frame.write();
+            let generation = Generation(frame.generation.0 + 1);
+            *frame = Frame::black(size, generation);
+            generation
+        };
+        self.size = size;
+        self.drawing_is_current = false;
+        self.shared.cache.clear();
+        Ok(generation)
+    }
+
+    /// Brings rectangles of the frame up to date: the frame's pixel p is the source's pixel p − `origin`.
+    ///
+    /// Rectangles are clipped to the frame and to `origin`. Tiles in which no pixel differs keep their generation.
+    /// Returns the newest generation, or `None` if nothing differed.
+    pub fn commit(
+        &mut self,
+        rects: &[Rect<Guest>],
+        source: &dyn PixelRows,
+        origin: Point<Guest>,
+    ) -> Option<Generation> {
+        let newest = self.compare_and_copy(rects, source, origin);
+        if newest.is_some() {
+            self.drawing_is_current = false;
+        }
+        newest
+    }
+
+    /// Draws on a private copy of the frame, then commits what the drawing touched.
+    pub fn draw(&mut self, draw: impl FnOnce(&mut Canvas<'_>)) -> Option<Generation> {
+        let mut drawing = std::mem::take(&mut self.drawing);
+        if !self.drawing_is_current {
+            drawing.clear();
+            drawing.extend_from_slice(&self.shared.frame.read().pixels);
+        }
+        let mut canvas = Canvas::new(&mut drawing, self.size);
+        draw(&mut canvas);
+        let touched = canvas.touched();
+        let rows = SliceRows {
+            bytes: &drawing,
+            size: self.size,
+            stride: self.size.width as usize * 4,
+            format: PixelFormat::Bgrx32,
+        };
+        let newest = self.compare_and_copy(&[touched], &rows, Point::new(0, 0));
+        self.drawing = drawing;
+        self.drawing_is_current = true;
+        newest
+    }
+
+    fn compare_and_copy(
+        &mut self,
+        rects: &[Rect<Guest>],
+        source: &dyn PixelRows,
+        origin: Point<Guest>,
+    ) -> Option<Generation> {
+        let from_origin = Rect::new(origin.x, origin.y, u32::MAX, u32::MAX);
+        let mut newest = None;
+        for rect in rects {
+            let rect = rect.intersect(self.size.rect()).intersect(from_origin);
+            for chunk in chunks(rect) {
+                newest = self.commit_chunk(chunk, source, origin).or(newest);
+            }
+        }
+        newest
+    }
+
+    /// One chunk: at most one row of tiles high and `CHUNK_WIDTH` wide.
+    fn commit_chunk(&mut self, chunk: Rect<Guest>, source: &dyn PixelRows, origin: Point<Guest>) -> Option<Generation> {
+        let stride = chunk.width as usize * 4;
+        self.scratch.clear();
+        self.scratch.resize(stride * chunk.height as usize, 0);
+        for (row, y) in self.scratch.chunks_exact_mut(stride).zip(chunk.y..) {
+            source.read_row(chunk.x - origin.x, y - origin.y, row);
+        }
+        self.shared.frame.write().update(chunk, &self.scratch)
+    }
+}
+
+/// Widest chunk: 64 rows of it fit a second-level cache.
+const CHUNK_WIDTH: u32 = 16 * TILE;
+
+/// Cuts a rectangle at the rows of tiles, and at every `CHUNK_WIDTH` columns.
+fn chunks(rect: Rect<Guest>) -> impl Iterator<Item = Rect<Guest>> {
+    let cut = |from: u32, end: u32, step: u32| {
+        let first = from / step * step;
+        (first..end)
+            .step_by(step as usize)
+            .map(move |at| (at.max(from), end.min(at + step)))
+    };
+    cut(rect.y, if rect.is_empty() { rect.y } else { rect.bottom() }, TILE).flat_map(move |(top, bottom)| {
+        cut(rect.x, rect.right(), CHUNK_WIDTH)
+            .map(move |(left, right)| Rect::new(left, top, right - left, bottom - top))
+    })
+}
+
+/// A reader of a surface. Clones are cheap.
+#[derive(Debug, Clone)]
+pub struct SurfaceReader {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl SurfaceReader {
+    /// Size in pixels now.
+    pub fn size(&self) -> Size {
+        self.shared.frame.read().size
+    }
+
+    /// Generation of the last change.
+    pub fn generation(&self) -> Generation {
+        self.shared.frame.read().generation
+    }
+
+    /// A copy of all pixels as B, G, R, 255, top row first.
+    pub fn snapshot(&self) -> (Size, Vec<u8>) {
+        let frame = self.shared.frame.read();
+        (frame.size, frame.pixels.clone())
+    }
+
+    /// The encoded tiles that the viewers of this surface share.
+    pub fn cache(&self) -> &EncodeCache {
+        &self.shared.cache
+    }
+
+    pub(crate) fn frame(&self) -> RwLockReadGuard<'_, Frame> {
+        self.shared.frame.read()
+    }
+}
+
+/// What writer, readers and jobs share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    frame: RwLock<Frame>,
+    pub(crate) cache: EncodeCache,
+    /// Pixel buffers of finished jobs, for the next ones.
+    buffers: Mutex<Vec<Vec<u8>>>,
+}
+
+/// Bytes of encoded tiles kept per surface.
+const CACHE_BYTES: usize = 24 << 20;
+/// Buffers kept for reuse, and the largest one that is.
+const BUFFERS: usize = 4;
+const BUFFER_BYTES: usize = 16 << 20;
+
+impl Shared {
+    pub(crate) fn take_buffer(&self) -> Vec<u8> {
+        self.buffers.lock().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn return_buffer(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let mut buffers = self.buffers.lock();
+        if buffers.len() < BUFFERS && buffer.capacity() <= BUFFER_BYTES {
+            buffers.push(buffer);
+        }
+    }
+}
+
+/// The pixels and when they changed.
+///
+/// INVARIANT: `pixels` holds 4 bytes per pixel of `size`, the fourth always 255.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) size: Size,
+    pub(crate) generation: Generation,
+    pub(crate) damage: DamageLog,
+    pixels: Vec<u8>,
+}
+
+impl Frame {
+    fn black(size: Size, generation: Generation) -> Self {
+        let mut pixels = vec![0; size.area() as usize * 4];
+        for pixel in pixels.as_chunks_mut::<4>().0 {
+            pixel[3] = 255;
+        }
+        Self {
+            size,
+            generation,
+            damage: DamageLog::new(size, generation),
+            pixels,
+        }
+    }
+
+    fn stride(&self) -> usize {
+        self.size.width as usize * 4
+    }
+
+    /// Compares and copies a chunk inside one row of tiles.
+    fn update(&mut self, chunk: Rect<Guest>, source: &[u8]) -> Option<Generation> {
+        let next = Generation(self.generation.0 + 1);
+        let tile_row = chunk.y / TILE;
+        for column in chunk.x / TILE..chunk.right().div_ceil(TILE) {
+            let tile = Rect::new(column * TILE, tile_row * TILE, TILE, TILE);
+            let part = chunk.intersect(tile);
+            let start = (part.x - chunk.x) as usize * 4;
+            let rows = Rows {
+                bytes: &source[start..],
+                stride: chunk.width as usize * 4,
+            };
+            if let Some(bounds) = self.update_part(part, rows) {
+                let (x, y) = ((part.x - tile.x) as usize, (part.y - tile.y) as usize);
+                let rect = TileRect {
+                    left: (x + bounds.left) as u8,
+                    top: (y + bounds.top) as u8,
+                    right: (x + bounds.right) as u8,
+                    bottom: (y + bounds.bottom) as u8,
+                };
+                let (columns, _) = self.size.tiles();
+                self.damage.record((tile_row * columns + column) as usize, next, rect);
+                self.generation = next;
+            }
+        }
+        (self.generation == next).then_some(next)
+    }
+
+    fn update_part(&mut self, part: Rect<Guest>, source: Rows<'_>) -> Option<diff::Bounds> {
+        let stride = self.stride();
+        let start = part.y as usize * stride + part.x as usize * 4;
+        let mut target = RowsMut {
+            bytes: &mut self.pixels[start..],
+            stride,
+        };
+        diff::update(
+            Level::best(),
+            &mut target,
+            source,
+            part.width as usize,
+            part.height as usize,
+        )
+    }
+
+    /// Appends the pixels of a tile, row by row without padding.
+    pub(crate) fn copy_tile(&self, index: usize, out: &mut Vec<u8>) {
+        let (x, y, whole) = self.damage.tile(index);
+        let start = y as usize * TILE as usize * self.stride() + x as usize * TILE as usize * 4;
+        for row in self.pixels[start..].chunks(self.stride()).take(whole.height()) {
+            out.extend_from_slice(&row[..whole.width() * 4]);
+        }
+    }
+}
