@@ -1,2 +1,59 @@
-//! xtask
-fn main() {}
+//! `cargo xtask …`: every check and tool of this repository. Each subcommand is a file of its own.
+//! CI runs exactly `cargo xtask ci`; nothing here is part of the product.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod ci;
+mod deny;
+mod e2e;
+mod fuzz;
+mod guest_image;
+mod layers;
+mod metadata;
+mod quick;
+mod root;
+mod setup;
+mod steps;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Checks and tools of the rdpmux repository")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what build and tests need, from a bare Debian 12 with Rust
+    Setup(setup::Options),
+    /// Check who may depend on whom, runtime-free crates, unsafe and file sizes
+    Layers,
+    /// Check licences, sources and duplicate versions of all dependencies against deny.toml
+    Deny,
+    /// Format, clippy, layers, unit tests
+    Quick,
+    /// Run the fuzz targets for a bounded time
+    Fuzz(fuzz::Options),
+    /// Run benchmarks
+    Bench(bench::Options),
+    /// Run end-to-end suites against real QEMUs and real clients
+    E2e(e2e::Options),
+    /// Everything a submission has to pass
+    Ci(ci::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    std::env::set_current_dir(root::path())?;
+    match Cli::parse().task {
+        Task::Setup(options) => setup::run(&options),
+        Task::Layers => layers::run(),
+        Task::Deny => deny::run(),
+        Task::Quick => quick::run(),
+        Task::Fuzz(options) => fuzz::run(&options),
+        Task::Bench(options) => bench::run(&options),
+        Task::E2e(options) => e2e::run(&options),
+        Task::Ci(options) => ci::run(&options),
+    }
+}

@@ -1,0 +1,534 @@
+//! Hostile clients against the test card: random, truncated, oversized and reordered bytes at every stage, half-open
+//! and slow connections. Real sessions are recorded through a proxy and played back with one change. While they run,
+//! a viewer's keys must go on to be echoed, and the daemon must neither panic nor grow.
+
+use super::client::{Client, Config, Kind};
+use super::clients::{demo, viewer};
+use super::daemon::Daemon;
+use super::report::{Case, Suite};
+use super::text::Font;
+use super::wait;
+use crate::steps;
+use anyhow::{Context, Result, bail, ensure};
+use embedded_graphics::mono_font::ascii::FONT_10X20;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_rustls::rustls;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+
+/// Adds the cases of this file.
+pub fn cases(suite: &mut Suite) {
+    suite.case("hostile first bytes", |case| guarded(case, first_bytes));
+    suite.case("hostile handshakes", |case| guarded(case, handshakes));
+    suite.case("hostile sessions", |case| guarded(case, sessions));
+    suite.case("half-open and slow connections", |case| guarded(case, slow));
+}
+
+const SIZE: (usize, usize) = (1024, 768);
+/// How long the daemon may keep a connection that says nothing; its own limit is 20 s.
+const HALF_OPEN: Duration = Duration::from_secs(40);
+const QUIET: Duration = Duration::from_millis(40);
+
+/// Runs `attack` while a viewer types; nobody else may notice.
+fn guarded(
+    case: &Case,
+    attack: fn(&Case, &Daemon, &mut dyn FnMut() -> Result<()>) -> Result<String>,
+) -> Result<String> {
+    let mut daemon = demo(&case.folder)?;
+    let desktop = daemon.desktops[0].clone();
+    let mut witness = viewer(case, "witness", &daemon, &desktop, Kind::FreeRdp2, &["/gfx"])?;
+    let before = daemon.process.memory()?;
+    let font = Font::of(&FONT_10X20);
+    let mut count = 0;
+    let mut slowest = Duration::ZERO;
+    let mut notice = || -> Result<()> {
+        count += 1;
+        let word = format!("n{count}.");
+        let started = Instant::now();
+        witness.display.type_text(&word)?;
+        witness.wait_for(
+            &case.folder,
+            wait::seconds(10),
+            "still sees its keys",
+            SIZE,
+            |picture| font.find(picture, &word).is_some(),
+        )?;
+        slowest = slowest.max(started.elapsed());
+        Ok(())
+    };
+    notice()?;
+    let figure = attack(case, &daemon, &mut notice)?;
+    notice()?;
+    daemon.process.check()?;
+    let log = daemon.process.output();
+    if let Some(line) = log.lines().find(|line| line.contains("panicked")) {
+        bail!("the daemon panicked: {line}");
+    }
+    let after = daemon.process.memory()?;
+    ensure!(
+        after < before + 200 * 1024,
+        "the daemon grew from {before} to {after} KiB"
+    );
+    Ok(format!(
+        "{figure}; witness echo at most {} ms, daemon {} → {} MiB",
+        slowest.as_millis(),
+        before / 1024,
+        after / 1024
+    ))
+}
+
+/// Numbers that look random and are the same in every run.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| (self.next() >> 24) as u8).collect()
+    }
+}
+
+/// A connection request that asks for the protocols in `wanted`, as [MS-RDPBCGR] 2.2.1.1.
+fn connection_request(wanted: u8) -> Vec<u8> {
+    vec![3, 0, 0, 19, 14, 0xe0, 0, 0, 0, 0, 0, 1, 0, 8, 0, wanted, 0, 0, 0]
+}
+
+fn connect(daemon: &Daemon) -> Result<TcpStream> {
+    let stream = TcpStream::connect(&daemon.address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Sends `bytes` and hangs up after the answer, whatever it is.
+fn throw(daemon: &Daemon, bytes: &[u8]) -> Result<()> {
+    let mut stream = connect(daemon)?;
+    stream.set_read_timeout(Some(QUIET))?;
+    // The server may close while we write.
+    let _ = stream.write_all(bytes);
+    let _ = stream.read(&mut [0; 4096]);
+    Ok(())
+}
+
+fn first_bytes(_: &Case, daemon: &Daemon, notice: &mut dyn FnMut() -> Result<()>) -> Result<String> {
+    let mut noise = Noise(0x1234_5678_9abc_def1);
+    let mut count = 0;
+    let request = connection_request(3);
+    let preconnection = [
+        &[18, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff][..],
+        &[0x41; 300],
+    ]
+    .concat();
+    let mut inputs: Vec<Vec<u8>> = vec![
+        vec![],
+        vec![0],
+        vec![3, 0],
+        vec![3, 0, 0xff, 0xff],
+        [&[3, 0, 0xff, 0xff][..], &[0; 70_000]].concat(),
+        vec![3, 0, 0, 0],
+        vec![3, 0, 0, 4],
+        preconnection,
+        [0xff; 18].to_vec(),
+        [&[0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0, 2, 0, 0, 0][..], &[0; 4096]].concat(),
+        [&[22, 3, 1, 0xff, 0xff][..], &[0; 3000]].concat(),
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+        [b"\x03\x00\x20\x00Cookie: mstshash=".as_slice(), &[b'a'; 8170]].concat(),
+    ];
+    for length in 0..request.len() {
+        inputs.push(request[..length].to_vec());
+        let mut flipped = request.clone();
+        flipped[length] ^= 0xff;
+        inputs.push(flipped);
+    }
+    inputs.extend((0..150).map(|_| {
+        let length = noise.next() as usize % 600;
+        noise.bytes(length)
+    }));
+    inputs.extend((0..50).map(|_| {
+        let length = noise.next() as usize % 200;
+        [request.clone(), noise.bytes(length)].concat()
+    }));
+    for input in &inputs {
+        throw(daemon, input)?;
+        count += 1;
+        if count % 60 == 0 {
+            notice()?;
+        }
+    }
+    Ok(format!("{count} openings"))
+}
+
+/// Takes any certificate: these clients do not care.
+#[derive(Debug)]
+struct Anyone(Arc<rustls::crypto::CryptoProvider>);
+
+impl rustls::client::danger::ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+type Tls = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
+
+/// A TLS client connection over `stream`, handshake not yet done.
+fn tls(stream: TcpStream) -> Result<Tls> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        .with_no_client_auth();
+    let connection = rustls::ClientConnection::new(Arc::new(config), ServerName::try_from("localhost")?)?;
+    Ok(rustls::StreamOwned::new(connection, stream))
+}
+
+/// Connection request, its answer, and TLS: the stage at which logins begin.
+fn up_to_tls(daemon: &Daemon, request: &[u8]) -> Result<Tls> {
+    let mut stream = connect(daemon)?;
+    stream.write_all(request)?;
+    let mut header = [0; 4];
+    stream
+        .read_exact(&mut header)
+        .context("no answer to the connection request")?;
+    let mut rest = vec![0; usize::from(u16::from_be_bytes([header[2], header[3]])).saturating_sub(4)];
+    stream.read_exact(&mut rest)?;
+    let mut tls = tls(stream)?;
+    while tls.conn.is_handshaking() {
+        tls.conn.complete_io(&mut tls.sock).context("TLS handshake")?;
+    }
+    Ok(tls)
+}
+
+fn handshakes(_: &Case, daemon: &Daemon, notice: &mut dyn FnMut() -> Result<()>) -> Result<String> {
+    let mut noise = Noise(0x0bad_cafe_0bad_cafe);
+    let mut count = 0;
+    // A broken TLS handshake after a good request.
+    for length in [0, 1, 5, 40, 300, 3000] {
+        let mut stream = connect(daemon)?;
+        stream.write_all(&connection_request(3))?;
+        let _ = stream.read(&mut [0; 64]);
+        stream.set_read_timeout(Some(QUIET))?;
+        let _ = stream.write_all(&[&[22, 3, 1, 0x40, 0][..], &noise.bytes(length)].concat());
+        let _ = stream.read(&mut [0; 4096]);
+        count += 1;
+    }
+    notice()?;
+    // Nonsense instead of CredSSP (protocol 2) and instead of the MCS connect (protocol 1).
+    for protocol in [1, 3] {
+        let mut inputs: Vec<Vec<u8>> = vec![
+            vec![0x30],
+            vec![0x30, 0x84, 0xff, 0xff, 0xff, 0xff],
+            [&[0x30, 0x83, 0x0f, 0xff, 0xff][..], &vec![0; 200_000]].concat(),
+            [&[0x30, 0x80][..], &[0xa0; 500]].concat(),
+            [0x30, 0x82].repeat(3000),
+            vec![
+                3, 0, 0xff, 0xff, 2, 0xf0, 0x80, 0x7f, 0x65, 0x84, 0xff, 0xff, 0xff, 0xff,
+            ],
+            [&[3, 0, 4, 0, 2, 0xf0, 0x80, 0x7f, 0x65, 0x82, 3, 0xf0][..], &[4; 1012]].concat(),
+            vec![3, 0, 0, 8, 2, 0xf0, 0x80, 0x04],
+        ];
+        inputs.extend((0..60).map(|_| {
+            let length = noise.next() as usize % 2000;
+            noise.bytes(length)
+        }));
+        for input in inputs {
+            let mut tls = up_to_tls(daemon, &connection_request(protocol))?;
+            tls.sock.set_read_timeout(Some(QUIET))?;
+            let _ = tls.write_all(&input).and_then(|()| tls.flush());
+            let _ = tls.read(&mut [0; 4096]);
+            count += 1;
+        }
+        notice()?;
+    }
+    Ok(format!("{count} broken handshakes and logins"))
+}
+
+/// What a real client sent after TLS, one chunk per read.
+struct Recording {
+    request: Vec<u8>,
+    chunks: Vec<Vec<u8>>,
+}
+
+/// Lets a real client log in with TLS through a proxy that keeps what it sends.
+fn record(case: &Case, daemon: &Daemon, name: &str, more: &[&str]) -> Result<Recording> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?.to_string();
+    let desktop = &daemon.desktops[1];
+    let more = [&["/sec:tls"], more].concat();
+    let config = Config {
+        kind: Kind::FreeRdp2,
+        address: &address,
+        user: &desktop.user,
+        password: &desktop.password,
+        size: SIZE,
+        more: &more,
+        host: None,
+    };
+    let _client = Client::start(&case.folder, name, &config)?;
+    let mut near = listener.accept()?.0;
+    near.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut far = connect(daemon)?;
+    let mut buffer = vec![0; 65536];
+    let count = near.read(&mut buffer)?;
+    let request = buffer[..count].to_vec();
+    far.write_all(&request)?;
+    let count = far.read(&mut buffer)?;
+    near.write_all(&buffer[..count])?;
+    let mut near = rustls::StreamOwned::new(rustls::ServerConnection::new(certificate(case)?)?, near);
+    let mut far = tls(far)?;
+    let mut chunks = Vec::new();
+    let started = Instant::now();
+    for stream in [&near.sock, &far.sock] {
+        stream.set_read_timeout(Some(Duration::from_millis(5)))?;
+    }
+    while started.elapsed() < Duration::from_secs(6) {
+        if let Some(count) = quiet(near.read(&mut buffer))? {
+            if count == 0 {
+                break;
+            }
+            chunks.push(buffer[..count].to_vec());
+            far.write_all(&buffer[..count])?;
+            far.flush()?;
+        }
+        if let Some(count) = quiet(far.read(&mut buffer))? {
+            if count == 0 {
+                break;
+            }
+            near.write_all(&buffer[..count])?;
+            near.flush()?;
+        }
+    }
+    ensure!(
+        chunks.len() > 8,
+        "the recorded client said only {} things: see {name}.log",
+        chunks.len()
+    );
+    Ok(Recording { request, chunks })
+}
+
+/// `None` when nothing came in time.
+fn quiet(result: std::io::Result<usize>) -> Result<Option<usize>> {
+    match result {
+        Ok(count) => Ok(Some(count)),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => Ok(Some(0)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn certificate(case: &Case) -> Result<Arc<rustls::ServerConfig>> {
+    let (key, cert) = (case.folder.join("proxy.key"), case.folder.join("proxy.pem"));
+    if !key.exists() {
+        let mut openssl = Command::new("openssl");
+        openssl.args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-keyout",
+        ]);
+        steps::output(openssl.arg(&key).arg("-out").arg(&cert))?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth();
+    Ok(Arc::new(config.with_single_cert(
+        vec![CertificateDer::from_pem_file(&cert)?],
+        PrivateKeyDer::from_pem_file(&key)?,
+    )?))
+}
+
+/// One change to a recording, at one chunk.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Nothing,
+    Random,
+    Truncate,
+    Oversize,
+    Flip,
+    Repeat,
+    Skip,
+    Hold,
+}
+
+const CHANGES: [Change; 7] = [
+    Change::Random,
+    Change::Truncate,
+    Change::Oversize,
+    Change::Flip,
+    Change::Repeat,
+    Change::Skip,
+    Change::Hold,
+];
+
+/// Plays a recording with one change. Returns how many bytes the server sent.
+fn play(daemon: &Daemon, recording: &Recording, at: usize, change: Change, noise: &mut Noise) -> Result<usize> {
+    let mut tls = up_to_tls(daemon, &recording.request)?;
+    tls.sock.set_read_timeout(Some(QUIET))?;
+    let mut received = 0;
+    for (index, chunk) in recording.chunks.iter().enumerate() {
+        let mut bytes = chunk.clone();
+        if index == at {
+            match change {
+                Change::Nothing | Change::Hold => {}
+                Change::Random => bytes = noise.bytes(1 + noise.0 as usize % 900),
+                Change::Truncate => bytes.truncate(bytes.len() / 2),
+                Change::Oversize => {
+                    bytes.splice(2.min(bytes.len())..4.min(bytes.len()), [0xff, 0xff]);
+                    bytes.resize(66_000, 0x55);
+                }
+                Change::Flip => (0..4).for_each(|_| {
+                    let place = noise.next() as usize % bytes.len();
+                    bytes[place] ^= 1 << (noise.next() % 8);
+                }),
+                Change::Repeat => bytes.extend_from_slice(chunk),
+                Change::Skip => continue,
+            }
+        }
+        if tls.write_all(&bytes).and_then(|()| tls.flush()).is_err() {
+            break;
+        }
+        let mut buffer = vec![0; 65536];
+        // Answers are not looked at, only taken, until the server is quiet.
+        while let Ok(count) = tls.read(&mut buffer) {
+            received += count;
+            if count == 0 || received > 20_000_000 {
+                return Ok(received);
+            }
+            if index + 1 < recording.chunks.len() && count < buffer.len() {
+                break;
+            }
+        }
+        if index == at && matches!(change, Change::Truncate | Change::Hold) {
+            break;
+        }
+    }
+    Ok(received)
+}
+
+fn sessions(case: &Case, daemon: &Daemon, notice: &mut dyn FnMut() -> Result<()>) -> Result<String> {
+    let mut noise = Noise(0x5eed_5eed_5eed_5eed);
+    let mut count = 0;
+    let mut alive = Vec::new();
+    for (name, more) in [("recorded-gfx", &["/gfx"][..]), ("recorded-bitmap", &[][..])] {
+        let recording = record(case, daemon, name, more)?;
+        let stages = recording.chunks.len().min(26);
+        let unchanged = play(daemon, &recording, usize::MAX, Change::Nothing, &mut noise)?;
+        ensure!(
+            unchanged > 2000,
+            "the recording of {name} gets no picture when it is played: {unchanged} bytes"
+        );
+        alive.push(format!(
+            "{name}: {} chunks, {} KiB of picture",
+            recording.chunks.len(),
+            unchanged / 1024
+        ));
+        for at in 0..stages {
+            for change in CHANGES {
+                play(daemon, &recording, at, change, &mut noise)
+                    .with_context(|| format!("{name}: {change:?} at {at}"))?;
+                count += 1;
+            }
+            if at % 8 == 7 {
+                notice()?;
+            }
+        }
+    }
+    Ok(format!("{count} changed sessions ({})", alive.join("; ")))
+}
+
+fn slow(_: &Case, daemon: &Daemon, notice: &mut dyn FnMut() -> Result<()>) -> Result<String> {
+    let started = Instant::now();
+    let mut open: Vec<TcpStream> = (0..20).map(|_| connect(daemon)).collect::<Result<_>>()?;
+    let request = connection_request(3);
+    let mut drip: Vec<TcpStream> = (0..4).map(|_| connect(daemon)).collect::<Result<_>>()?;
+    let mut late: Vec<Tls> = (0..4).map(|_| up_to_tls(daemon, &request)).collect::<Result<_>>()?;
+    notice()?;
+    let mut sent = 0;
+    while started.elapsed() < HALF_OPEN {
+        for stream in &mut drip {
+            let _ = stream.write_all(&request[sent % request.len()..=sent % request.len()]);
+        }
+        sent += usize::from(sent + 1 < request.len());
+        notice()?;
+        let idle = open
+            .iter_mut()
+            .filter_map(|stream| is_open(stream).then_some(()))
+            .count();
+        let tls = late
+            .iter_mut()
+            .filter_map(|stream| is_open(&mut stream.sock).then_some(()))
+            .count();
+        let slow = drip
+            .iter_mut()
+            .filter_map(|stream| is_open(stream).then_some(()))
+            .count();
+        if idle + tls + slow == 0 {
+            return Ok(format!(
+                "28 half-open connections closed after {} s",
+                started.elapsed().as_secs()
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(700));
+    }
+    bail!("half-open connections are still open after {} s", HALF_OPEN.as_secs())
+}
+
+fn is_open(stream: &mut TcpStream) -> bool {
+    if stream.set_read_timeout(Some(Duration::from_millis(1))).is_err() {
+        return false;
+    }
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => return matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        }
+    }
+}

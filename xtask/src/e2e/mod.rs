@@ -1,0 +1,62 @@
+//! `cargo xtask e2e SUITE`: the product between real QEMUs and real clients, compared with what QEMU itself shows.
+//! Drivers (display, client, vm, daemon …) end what they started when dropped. Pictures and logs stay in `target/e2e`.
+
+mod client;
+mod clients;
+mod daemon;
+mod display;
+mod hostile;
+mod picture;
+mod process;
+mod qemu;
+mod qmp;
+pub mod report;
+mod text;
+mod vm;
+mod wait;
+
+use crate::setup;
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+
+#[derive(Args)]
+pub struct Options {
+    /// The suite
+    suite: Name,
+    /// Only cases with this in their name
+    #[arg(long)]
+    only: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// Stock clients, and hostile ones, against the test card
+    Clients,
+    /// QEMU 7.2 and 10 with real guests
+    Qemu,
+    /// All suites
+    All,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When a tool is missing, the product does not build, or a case failed.
+pub fn run(options: &Options) -> Result<()> {
+    if !setup::is_complete() {
+        bail!("tools are missing: run `cargo xtask setup`");
+    }
+    daemon::build()?;
+    let only = options.only.as_deref();
+    let clients = if matches!(options.suite, Name::Clients | Name::All) {
+        clients::run(only)
+    } else {
+        Ok(())
+    };
+    let qemu = if matches!(options.suite, Name::Qemu | Name::All) {
+        qemu::run(only)
+    } else {
+        Ok(())
+    };
+    clients.and(qemu)
+}

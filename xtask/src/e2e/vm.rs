@@ -1,0 +1,270 @@
+//! Virtual machines of the suites: a QEMU (7.2 or 10) with one of the guests, a QMP connection and a serial log.
+//! `command` alone serves the cases in which the daemon starts QEMU. Called by the qemu suite.
+
+use super::picture::Picture;
+use super::process::Process;
+use super::qmp::Qmp;
+use super::wait;
+use crate::{guest_image, root};
+use anyhow::{Context, Result};
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Which QEMU.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Qemu {
+    V7,
+    V10,
+}
+
+impl Qemu {
+    /// Both, oldest first.
+    pub const ALL: [Self; 2] = [Self::V7, Self::V10];
+
+    /// Its program.
+    pub fn program(self) -> PathBuf {
+        match self {
+            Self::V7 => "qemu-system-x86_64".into(),
+            Self::V10 => root::peers().join("qemu10/qemu-system-x86_64"),
+        }
+    }
+
+    /// For names of cases.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::V7 => "qemu7.2",
+            Self::V10 => "qemu10",
+        }
+    }
+}
+
+/// What runs in the machine.
+#[derive(Clone, Debug)]
+pub enum Guest {
+    /// memtest86+: text that never rests.
+    Memtest,
+    /// GRUB's shell on a text console; relative mouse only.
+    Grub,
+    /// OVMF's shell or menu at 1280x800.
+    Ovmf,
+    /// A Linux text console on the kernel's framebuffer, with busybox.
+    Console,
+    /// The graphical Debian installer, a GTK desktop.
+    Installer,
+    /// Our own guest; the words go to its kernel command line.
+    Kms(&'static str),
+}
+
+impl Guest {
+    /// For names of cases.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Memtest => "memtest",
+            Self::Grub => "grub",
+            Self::Ovmf => "ovmf",
+            Self::Console => "console",
+            Self::Installer => "installer",
+            Self::Kms(_) => "kms",
+        }
+    }
+}
+
+/// A running machine.
+pub struct Vm {
+    pub process: Process,
+    pub qmp: Qmp,
+    serial: PathBuf,
+    folder: PathBuf,
+    name: String,
+}
+
+impl Vm {
+    /// Starts a machine called `name`. Its socket for the daemon is `socket(folder, name)`.
+    ///
+    /// # Errors
+    /// When QEMU does not come up.
+    pub fn start(folder: &Path, name: &str, qemu: Qemu, guest: &Guest, more: &[&str]) -> Result<Self> {
+        fs::create_dir_all(folder.join("vm"))?;
+        // A socket left by a killed QEMU must not be taken for the new one.
+        for path in [socket(folder, name), control(folder, name)] {
+            let _ = fs::remove_file(path);
+        }
+        let mut command = command(folder, name, qemu, guest)?;
+        command
+            .args(["-display", "dbus,p2p=yes", "-qmp"])
+            .arg(format!("unix:{},server=on,wait=off", socket(folder, name).display()));
+        command.args(more);
+        let mut process = Process::start(&command, &folder.join(format!("{name}.qemu.log")), "")?;
+        let qmp = Qmp::connect(&control(folder, name)).or_else(|error| process.check().and(Err(error)))?;
+        Ok(Self {
+            process,
+            qmp,
+            serial: serial(folder, name),
+            folder: folder.to_path_buf(),
+            name: name.to_owned(),
+        })
+    }
+
+    /// QEMU's own picture of the screen.
+    ///
+    /// # Errors
+    /// When QEMU is gone.
+    pub fn screendump(&mut self) -> Result<Picture> {
+        self.qmp.screendump(&self.folder.join(format!("{}.ppm", self.name)))
+    }
+
+    /// What the guest has written to its serial port.
+    pub fn serial(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.serial).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits until the guest has written `word` on its serial port.
+    ///
+    /// # Errors
+    /// When it does not within `limit`.
+    pub fn wait_for(&mut self, limit: std::time::Duration, word: &str) -> Result<()> {
+        let path = self.serial.clone();
+        wait::for_true(
+            limit,
+            &format!("{} says {word:?} on its serial port", self.name),
+            || {
+                self.process.check()?;
+                Ok(String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).contains(word))
+            },
+        )
+        .with_context(|| format!("its serial port said:\n{}", crate::steps::tail(&path, 8)))
+    }
+
+    /// The number after the last `FRAME` of the serial log.
+    pub fn frames(&self) -> u32 {
+        let serial = self.serial();
+        serial
+            .lines()
+            .rev()
+            .find_map(|line| line.strip_prefix("FRAME ")?.trim().parse().ok())
+            .unwrap_or(0)
+    }
+
+    /// Stops the guest's processors; the screen rests.
+    ///
+    /// # Errors
+    /// When QEMU is gone.
+    pub fn pause(&mut self) -> Result<()> {
+        self.qmp.run("stop", &json!({})).map(drop)
+    }
+
+    /// Lets them run on.
+    ///
+    /// # Errors
+    /// When QEMU is gone.
+    pub fn resume(&mut self) -> Result<()> {
+        self.qmp.run("cont", &json!({})).map(drop)
+    }
+}
+
+/// The QMP socket for the daemon.
+pub fn socket(folder: &Path, name: &str) -> PathBuf {
+    folder.join("vm").join(format!("{name}.qmp"))
+}
+
+fn control(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.control"))
+}
+
+fn serial(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.serial.log"))
+}
+
+/// The command line of QEMU with a guest, without a display.
+///
+/// # Errors
+/// When the guest's files are not set up.
+pub fn command(folder: &Path, name: &str, qemu: Qemu, guest: &Guest) -> Result<Command> {
+    let mut command = Command::new(qemu.program());
+    command.args([
+        "-name",
+        name,
+        "-accel",
+        "tcg,thread=multi",
+        "-nodefaults",
+        "-no-user-config",
+        "-monitor",
+        "none",
+        "-qmp",
+    ]);
+    command.arg(format!("unix:{},server=on,wait=off", control(folder, name).display()));
+    command
+        .arg("-serial")
+        .arg(format!("file:{}", serial(folder, name).display()));
+    let installer = root::peers().join("installer");
+    match guest {
+        Guest::Memtest => {
+            command.args(["-m", "256", "-vga", "std", "-kernel", "/boot/memtest86+x64.bin"]);
+        }
+        Guest::Grub => {
+            command.args([
+                "-m",
+                "256",
+                "-vga",
+                "std",
+                "-cdrom",
+                "/usr/lib/grub-rescue/grub-rescue-cdrom.iso",
+            ]);
+        }
+        Guest::Ovmf => {
+            command.args(["-m", "256", "-vga", "std", "-bios", "/usr/share/ovmf/OVMF.fd"]);
+        }
+        Guest::Console => linux(
+            &mut command,
+            &guest_image::console()?,
+            "rdinit=/init console=tty0 vt.global_cursor_default=0 consoleblank=0",
+        ),
+        Guest::Kms(words) => linux(&mut command, &guest_image::kms()?, words),
+        Guest::Installer => {
+            command.args([
+                "-m",
+                "1024",
+                "-smp",
+                "2",
+                "-vga",
+                "std",
+                "-device",
+                "qemu-xhci",
+                "-device",
+                "usb-tablet",
+                "-kernel",
+            ]);
+            command
+                .arg(installer.join("linux"))
+                .arg("-initrd")
+                .arg(installer.join("initrd.gz"))
+                .args(["-append", "vga=788 quiet"]);
+        }
+    }
+    Ok(command)
+}
+
+fn linux(command: &mut Command, initramfs: &Path, words: &str) {
+    command.args([
+        "-m",
+        "256",
+        "-vga",
+        "none",
+        "-device",
+        "virtio-vga,xres=1280,yres=800",
+        "-device",
+        "qemu-xhci",
+        "-device",
+        "usb-tablet",
+    ]);
+    command
+        .arg("-kernel")
+        .arg(root::peers().join("kernel/vmlinuz"))
+        .arg("-initrd")
+        .arg(initramfs);
+    command.arg("-append").arg(format!(
+        "quiet loglevel=1 panic=-1 mitigations=off nokaslr tsc=reliable {words}"
+    ));
+}

@@ -1,0 +1,184 @@
+//! Initramfs images of the test guests, written as newc cpio without any tool. The KMS guest holds our own first process
+//! and kernel modules; the console guest holds busybox and a script. Called by `e2e`; cached under `target/guests`.
+
+use crate::{root, steps};
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules of the KMS guest; what they need is found in modules.dep.
+const MODULES: &[&str] = &[
+    "virtio_pci",
+    "virtio-gpu",
+    "bochs",
+    "evdev",
+    "psmouse",
+    "xhci-pci",
+    "ehci-pci",
+    "uhci-hcd",
+    "usbhid",
+    "hid-generic",
+    "virtio_input",
+];
+
+/// First process of the console guest: a row that shows every glyph (the tests learn the font from it), then a shell.
+const CONSOLE_INIT: &str = r#"#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /dev /sys
+/bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sys /sys
+while read -r name; do /bin/busybox insmod "/modules/$name"; done < /modules/list
+/bin/busybox sleep 1
+exec < /dev/tty1 > /dev/tty1 2>&1
+/bin/busybox printf '\033[2J\033[H abcdefghijklmnopqrstuvwxyz0123456789\n'
+export PS1='> '
+echo READY > /dev/ttyS0
+while true; do /bin/busybox setsid -c /bin/busybox sh; done
+"#;
+
+/// The initramfs of the deterministic KMS guest; builds the guest when its source changed.
+///
+/// # Errors
+/// When the guest does not build or the kernel is not set up.
+pub fn kms() -> Result<PathBuf> {
+    let target = root::target().join("guests");
+    let folder = root::path().join("guests/kms");
+    let mut cargo = steps::cargo();
+    cargo
+        .args(["build", "--quiet", "--release", "--target-dir"])
+        .arg(&target)
+        .current_dir(&folder);
+    steps::run(cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS"))?;
+    let program = fs::read(target.join("x86_64-unknown-linux-gnu/release/kms-guest"))?;
+    let mut archive = Archive::new();
+    archive.modules(MODULES)?;
+    archive.file("init", 0o755, &program);
+    archive.write(&target.join("kms.cpio"))
+}
+
+/// The initramfs of the Linux console guest.
+///
+/// # Errors
+/// When busybox or the kernel is not set up.
+pub fn console() -> Result<PathBuf> {
+    let mut archive = Archive::new();
+    archive.folder("bin");
+    archive.file(
+        "bin/busybox",
+        0o755,
+        &fs::read("/bin/busybox").context("busybox-static is not installed: cargo xtask setup")?,
+    );
+    archive.modules(&[
+        "virtio_pci",
+        "virtio-gpu",
+        "bochs",
+        "evdev",
+        "xhci-pci",
+        "usbhid",
+        "hid-generic",
+    ])?;
+    archive.file("init", 0o755, CONSOLE_INIT.as_bytes());
+    archive.write(&root::target().join("guests/console.cpio"))
+}
+
+struct Archive {
+    bytes: Vec<u8>,
+    entries: u32,
+}
+
+impl Archive {
+    fn new() -> Self {
+        let mut archive = Self {
+            bytes: Vec::new(),
+            entries: 0,
+        };
+        for name in ["dev", "proc", "sys"] {
+            archive.folder(name);
+        }
+        archive
+    }
+
+    fn folder(&mut self, name: &str) {
+        self.entry(name, 0o040_755, &[]);
+    }
+
+    fn file(&mut self, name: &str, mode: u32, content: &[u8]) {
+        self.entry(name, 0o100_000 | mode, content);
+    }
+
+    fn entry(&mut self, name: &str, mode: u32, content: &[u8]) {
+        self.entries += 1;
+        let length = u32::try_from(content.len()).expect("initramfs files are small");
+        let name_length = u32::try_from(name.len() + 1).expect("names are short");
+        let fields = [self.entries, mode, 0, 0, 1, 0, length, 0, 0, 0, 0, name_length, 0];
+        let header = fields
+            .iter()
+            .fold("070701".to_owned(), |text, field| text + &format!("{field:08x}"));
+        self.bytes.extend(header.bytes().chain(name.bytes()).chain([0]));
+        self.pad();
+        self.bytes.extend(content);
+        self.pad();
+    }
+
+    fn pad(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+
+    /// Adds `names` and all they depend on, and a list in loading order.
+    fn modules(&mut self, names: &[&str]) -> Result<()> {
+        let folder = root::peers().join("kernel/modules");
+        let text = fs::read_to_string(folder.join("modules.dep"))
+            .context("the guests' kernel is not here: cargo xtask setup")?;
+        let depends: BTreeMap<&str, Vec<&str>> = text
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .map(|(module, needs)| (module, needs.split_whitespace().collect()))
+            .collect();
+        let mut order = Vec::new();
+        for name in names {
+            // What is built into the kernel is in no list.
+            if let Some(path) = depends.keys().find(|path| module_name(path) == name.replace('_', "-")) {
+                add_with_needs(path, &depends, &mut order);
+            }
+        }
+        self.folder("modules");
+        let mut list = String::new();
+        for path in order {
+            let file = Path::new(path)
+                .file_name()
+                .and_then(|name| name.to_str())
+                .context("a module without a name")?;
+            self.file(&format!("modules/{file}"), 0o644, &fs::read(folder.join(path))?);
+            list += &format!("{file}\n");
+        }
+        self.file("modules/list", 0o644, list.as_bytes());
+        Ok(())
+    }
+
+    fn write(mut self, path: &Path) -> Result<PathBuf> {
+        self.entry("TRAILER!!!", 0, &[]);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(path, &self.bytes)?;
+        Ok(path.to_path_buf())
+    }
+}
+
+fn add_with_needs<'a>(path: &'a str, depends: &BTreeMap<&'a str, Vec<&'a str>>, order: &mut Vec<&'a str>) {
+    for need in depends.get(path).into_iter().flatten() {
+        add_with_needs(need, depends, order);
+    }
+    if !order.contains(&path) {
+        order.push(path);
+    }
+}
+
+fn module_name(path: &str) -> String {
+    let file = Path::new(path)
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    file.trim_end_matches(".ko").replace('_', "-")
+}

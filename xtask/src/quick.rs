@@ -1,0 +1,53 @@
+//! `cargo xtask quick`: the checks one runs before each commit. `ci` runs the same steps with logs and times.
+
+use crate::{layers, steps};
+use anyhow::Result;
+use std::process::Command;
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// At the first check that fails.
+pub fn run() -> Result<()> {
+    for mut step in format().into_iter().chain(clippy()) {
+        steps::run(&mut step)?;
+    }
+    layers::run()?;
+    steps::run(&mut unit())
+}
+
+/// The format checks of all workspaces.
+pub fn format() -> Vec<Command> {
+    MANIFESTS
+        .iter()
+        .map(|manifest| cargo(&["fmt", "--all", "--check", "--manifest-path", manifest]))
+        .collect()
+}
+
+/// The lints of all workspaces, warnings refused.
+pub fn clippy() -> Vec<Command> {
+    MANIFESTS
+        .iter()
+        .map(|manifest| {
+            let mut command = cargo(&["clippy", "--workspace", "--all-targets", "--manifest-path", manifest]);
+            if *manifest != "Cargo.toml" {
+                command.args(["--target-dir", "target/side"]);
+            }
+            command.args(["--", "-D", "warnings"]);
+            command
+        })
+        .collect()
+}
+
+/// The unit tests of the product.
+pub fn unit() -> Command {
+    cargo(&["test", "--workspace"])
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = steps::cargo();
+    command.args(arguments);
+    command
+}
+
+const MANIFESTS: &[&str] = &["Cargo.toml", "fuzz/Cargo.toml", "guests/kms/Cargo.toml"];

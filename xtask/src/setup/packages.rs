@@ -1,0 +1,84 @@
+//! The Debian packages that build and tests use, and their installation with apt-get.
+//! Newer peers that Debian 12 itself does not have are in `peers`.
+
+use crate::steps;
+use anyhow::{Context, Result, bail};
+use std::collections::HashSet;
+use std::process::Command;
+
+/// Package, and what it is for.
+const DEBIAN: &[(&str, &str)] = &[
+    ("build-essential", "linker; C++ compiler for libFuzzer"),
+    ("debian-archive-keyring", "checks the packages of newer peers"),
+    ("util-linux", "setpriv, unshare: test programs end with us"),
+    ("kmod", "depmod for the test guests' kernel"),
+    ("zstd", "unpacks newer Debian packages"),
+    ("qemu-system-x86", "QEMU 7.2"),
+    ("qemu-system-gui", "QEMU's D-Bus display module"),
+    ("seabios", "guest firmware"),
+    ("ipxe-qemu", "guest network card firmware"),
+    ("ovmf", "guest: UEFI firmware"),
+    ("memtest86+", "guest: memory test"),
+    ("grub-rescue-pc", "guest: boot menu"),
+    ("busybox-static", "guest: Linux console"),
+    ("dbus", "D-Bus daemon for QEMU's bus mode"),
+    ("xvfb", "screens of the clients"),
+    ("xauth", "screens of the clients"),
+    ("xkb-data", "keyboard tables of the clients"),
+    ("x11-xkb-utils", "keyboard tables of the clients"),
+    ("x11-apps", "xwd: screenshots"),
+    ("x11-utils", "xdpyinfo, xwininfo"),
+    ("xdotool", "types and points in the clients"),
+    ("freerdp2-x11", "client: FreeRDP 2"),
+    ("rdesktop", "client: rdesktop"),
+    ("openssl", "certificates of the tests"),
+];
+
+/// The packages that are not installed.
+///
+/// # Errors
+/// When this is no Debian-like system.
+pub fn missing() -> Result<Vec<(&'static str, &'static str)>> {
+    let out = Command::new("dpkg-query")
+        .args(["-W", "-f", "${db:Status-Status} ${Package}\n"])
+        .args(DEBIAN.iter().map(|(package, _)| package))
+        .output()
+        .context("cannot start dpkg-query: the tests are made for Debian 12")?;
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let here: HashSet<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("installed "))
+        .collect();
+    Ok(DEBIAN
+        .iter()
+        .copied()
+        .filter(|(package, _)| !here.contains(package))
+        .collect())
+}
+
+/// Installs `packages` with apt-get.
+///
+/// # Errors
+/// When we are not root, or apt-get fails.
+pub fn install(packages: &[(&str, &str)]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = packages.iter().map(|(package, _)| *package).collect();
+    println!("setup: installing {}", names.join(" "));
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "not root; install them yourself:\n  sudo apt-get install --no-install-recommends {}",
+            names.join(" ")
+        );
+    }
+    let apt = || {
+        let mut command = Command::new("apt-get");
+        command
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(["-q", "-o", "Dpkg::Use-Pty=0"]);
+        command
+    };
+    steps::run(apt().arg("update")).context("apt-get update failed: are the package sources reachable?")?;
+    steps::run(apt().args(["install", "-y", "--no-install-recommends"]).args(&names))
+}
