@@ -204,6 +204,9 @@ impl SurfaceWriter {
         let mut newest = None;
         for rect in rects {
             let rect = rect.intersect(self.size.rect()).intersect(from_origin);
+            if rect.is_empty() {
+                continue;
+            }
             for chunk in chunks(rect) {
                 newest = self.commit_chunk(chunk, source, origin).or(newest);
             }
@@ -226,7 +229,7 @@ impl SurfaceWriter {
 /// Widest chunk: 64 rows of it fit a second-level cache.
 const CHUNK_WIDTH: u32 = 16 * TILE;
 
-/// Cuts a rectangle at the rows of tiles, and at every `CHUNK_WIDTH` columns.
+/// Cuts a rectangle that is inside a frame and not empty at the rows of tiles, and at every `CHUNK_WIDTH` columns.
 fn chunks(rect: Rect<Guest>) -> impl Iterator<Item = Rect<Guest>> {
     let cut = |from: u32, end: u32, step: u32| {
         let first = from / step * step;
@@ -234,7 +237,7 @@ fn chunks(rect: Rect<Guest>) -> impl Iterator<Item = Rect<Guest>> {
             .step_by(step as usize)
             .map(move |at| (at.max(from), end.min(at + step)))
     };
-    cut(rect.y, if rect.is_empty() { rect.y } else { rect.bottom() }, TILE).flat_map(move |(top, bottom)| {
+    cut(rect.y, rect.bottom(), TILE).flat_map(move |(top, bottom)| {
         cut(rect.x, rect.right(), CHUNK_WIDTH)
             .map(move |(left, right)| Rect::new(left, top, right - left, bottom - top))
     })

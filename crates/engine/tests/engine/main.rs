@@ -1,0 +1,9 @@
+//! The engine at its border: what a reference painter, built on foreign decoders, shows after the engine's frames.
+
+mod codecs;
+mod painter;
+#[expect(dead_code, reason = "some are for the bench only")]
+mod pictures;
+mod random;
+mod surfaces;
+mod views;

@@ -1,0 +1,246 @@
+//! What a view takes and when: exact rectangles, missed generations, budgets, sharing, refinement.
+
+use rdpmux_engine::{ClientView, Pipeline, Profile, SliceRows, SurfaceReader, SurfaceWriter, surface};
+use rdpmux_model::{EncodedFrame, FrameCommand, PixelFormat, Point, Rect, Size};
+
+use crate::painter::Painter;
+use crate::pictures;
+
+const EGFX: Pipeline = Pipeline::Egfx { progressive: true };
+const SIZE: Size = Size::new(256, 128);
+
+fn commit(writer: &mut SurfaceWriter, picture: &[u8], rect: Rect<rdpmux_model::Guest>) {
+    let size = writer.size();
+    let rows = SliceRows::new(picture, size, size.width as usize * 4, PixelFormat::Bgrx32).expect("a whole picture");
+    writer.commit(&[rect], &rows, Point::new(0, 0));
+}
+
+fn shown(picture: &[u8]) -> (SurfaceWriter, SurfaceReader) {
+    let (mut writer, reader) = surface(SIZE);
+    commit(&mut writer, picture, SIZE.rect());
+    (writer, reader)
+}
+
+fn invert(picture: &mut [u8], x: usize, y: usize) {
+    for byte in &mut picture[(y * SIZE.width as usize + x) * 4..][..3] {
+        *byte = !*byte;
+    }
+}
+
+fn next(view: &mut ClientView, reader: &SurfaceReader, profile: &Profile) -> Option<EncodedFrame> {
+    view.take_job(reader, profile).map(|job| job.encode())
+}
+
+#[test]
+fn a_small_change_is_sent_as_its_exact_rectangle() {
+    let mut picture = pictures::text(SIZE, 0);
+    let (mut writer, reader) = shown(&picture);
+    let (mut view, profile) = (ClientView::new(), Profile::new(EGFX));
+    assert!(next(&mut view, &reader, &profile).is_some());
+    invert(&mut picture, 70, 5);
+    invert(&mut picture, 80, 9);
+    commit(&mut writer, &picture, SIZE.rect());
+    let frame = next(&mut view, &reader, &profile).expect("a change");
+    let [FrameCommand::Tile { rect, .. }] = frame.commands.as_slice() else {
+        panic!("{:?}", frame.commands);
+    };
+    assert_eq!(*rect, Rect::new(70, 5, 11, 5));
+    assert_eq!(frame.generation, reader.generation());
+    assert!(next(&mut view, &reader, &profile).is_none() && view.is_current(&reader));
+}
+
+#[test]
+fn a_slow_view_gets_the_union_and_a_very_slow_one_the_tile() {
+    let mut picture = pictures::text(SIZE, 0);
+    let (mut writer, reader) = shown(&picture);
+    let profile = Profile::new(EGFX);
+    let (mut slow, mut slowest) = (ClientView::new(), ClientView::new());
+    for view in [&mut slow, &mut slowest] {
+        assert!(next(view, &reader, &profile).is_some());
+    }
+    for step in 0..6 {
+        invert(&mut picture, 10 + step * 3, 20);
+        commit(&mut writer, &picture, SIZE.rect());
+        if step == 3 {
+            assert!(next(&mut slow, &reader, &profile).is_some());
+        }
+    }
+    let rect = |view: &mut ClientView| match next(view, &reader, &profile).expect("a change").commands.as_slice() {
+        [FrameCommand::Tile { rect, .. }] => *rect,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(rect(&mut slow), Rect::new(22, 20, 4, 1));
+    assert_eq!(rect(&mut slowest), Rect::new(0, 0, 64, 64));
+}
+
+#[test]
+fn a_budget_cuts_frames_and_reaches_every_tile() {
+    let (mut writer, reader) = shown(&pictures::text(SIZE, 0));
+    let profile = Profile {
+        byte_budget: 3 * 64 * 64 * 4,
+        ..Profile::new(EGFX)
+    };
+    let (mut view, mut painter) = (ClientView::new(), Painter::new(SIZE));
+    // The upper tiles change all the time; the lower ones must come to their turn.
+    for round in 0..4 {
+        let mut picture = pictures::text(SIZE, 0);
+        picture[..SIZE.width as usize * 4].fill(round);
+        commit(&mut writer, &picture, Rect::new(0, 0, SIZE.width, 1));
+        let job = view.take_job(&reader, &profile).expect("a part");
+        assert!(job.tiles() <= 3);
+        painter.paint(&job.encode());
+    }
+    let half = SIZE.area() as usize * 2;
+    assert!(painter.pixels[half..] == reader.snapshot().1[half..]);
+    while let Some(frame) = next(&mut view, &reader, &profile) {
+        painter.paint(&frame);
+    }
+    assert!(painter.pixels == reader.snapshot().1);
+    let tiny = Profile {
+        byte_budget: 0,
+        ..profile
+    };
+    view.invalidate();
+    assert!(view.take_job(&reader, &tiny).is_some_and(|job| job.tiles() == 1));
+}
+
+#[test]
+fn equal_work_of_two_views_is_done_once() {
+    for pipeline in [EGFX, Pipeline::SurfaceCommands, Pipeline::Bitmap { bits_per_pixel: 16 }] {
+        let (_writer, reader) = shown(&pictures::photo(SIZE));
+        let profile = Profile::new(pipeline);
+        let first = next(&mut ClientView::new(), &reader, &profile);
+        let after_first = reader.cache().stats();
+        let second = next(&mut ClientView::new(), &reader, &profile);
+        let after_second = reader.cache().stats();
+        assert_eq!(first, second);
+        assert_eq!(after_second.encodes, after_first.encodes, "{pipeline:?}");
+        assert_eq!(after_second.hits - after_first.hits, after_first.encodes);
+    }
+}
+
+#[test]
+fn pipelines_share_remotefx_tiles_and_qualities_do_not() {
+    let (_writer, reader) = shown(&pictures::photo(SIZE));
+    let encodes = |profile: Profile| {
+        next(&mut ClientView::new(), &reader, &profile);
+        reader.cache().stats().encodes
+    };
+    let first = encodes(Profile::new(Pipeline::SurfaceCommands));
+    assert_eq!(first, 8);
+    assert_eq!(
+        encodes(Profile::new(EGFX)),
+        first + 8,
+        "only the look at each tile is new"
+    );
+    let coarse = rdpmux_model::RfxQuant([9; 10]);
+    assert_eq!(
+        encodes(Profile {
+            quant: coarse,
+            ..Profile::new(EGFX)
+        }),
+        first + 16
+    );
+}
+
+#[test]
+fn views_on_many_threads_encode_once() {
+    let (_writer, reader) = shown(&pictures::photo(SIZE));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                next(
+                    &mut ClientView::new(),
+                    &reader,
+                    &Profile::new(Pipeline::SurfaceCommands),
+                )
+            });
+        }
+    });
+    assert_eq!((reader.cache().stats().encodes, reader.cache().stats().hits), (8, 24));
+}
+
+#[test]
+fn the_cache_is_bounded() {
+    let size = Size::new(2048, 2048);
+    let (mut writer, reader) = surface(size);
+    for seed in 1..5 {
+        commit(&mut writer, &pictures::noise(size, seed), size.rect());
+        next(
+            &mut ClientView::new(),
+            &reader,
+            &Profile::new(Pipeline::SurfaceCommands),
+        );
+    }
+    let stats = reader.cache().stats();
+    assert!(stats.bytes <= 24 << 20 && stats.bytes > 20 << 20, "{stats:?}");
+    assert!(writer.resize(size).is_ok());
+    assert_eq!((reader.cache().stats().bytes, reader.cache().stats().entries), (0, 0));
+}
+
+#[test]
+fn a_resting_picture_becomes_exact() {
+    let picture = pictures::photo(SIZE);
+    let (_writer, reader) = shown(&picture);
+    let (mut view, profile) = (ClientView::new(), Profile::new(EGFX));
+    let mut painter = Painter::new(SIZE);
+    painter.paint(&next(&mut view, &reader, &profile).expect("a picture"));
+    assert!(painter.pixels != picture && view.is_current(&reader) && view.needs_refinement());
+    while let Some(job) = view.take_refinement(&reader, &profile) {
+        painter.paint(&job.encode());
+    }
+    assert!(painter.pixels == picture && !view.needs_refinement());
+}
+
+#[test]
+fn only_tiles_at_rest_are_refined() {
+    let mut picture = pictures::photo(SIZE);
+    let (mut writer, reader) = shown(&picture);
+    let (mut view, profile) = (ClientView::new(), Profile::new(EGFX));
+    let mut painter = Painter::new(SIZE);
+    for frame in 0..4 {
+        view.tick_rest(&reader);
+        if frame == 1 {
+            let refined = view.take_refinement(&reader, &profile).expect("seven tiles rest");
+            assert_eq!(refined.tiles(), 7);
+            painter.paint(&refined.encode());
+        } else {
+            assert!(view.take_refinement(&reader, &profile).is_none());
+        }
+        invert(&mut picture, 3, 3);
+        commit(&mut writer, &picture, SIZE.rect());
+        painter.paint(&next(&mut view, &reader, &profile).expect("the moving tile"));
+    }
+    view.tick_rest(&reader);
+    view.tick_rest(&reader);
+    painter.paint(
+        &view
+            .take_refinement(&reader, &profile)
+            .expect("the tile that moved")
+            .encode(),
+    );
+    assert!(painter.pixels == picture && !view.needs_refinement());
+}
+
+#[test]
+fn pipelines_without_an_exact_form_are_not_refined() {
+    let (_writer, reader) = shown(&pictures::photo(SIZE));
+    let (mut view, profile) = (ClientView::new(), Profile::new(Pipeline::SurfaceCommands));
+    assert!(next(&mut view, &reader, &profile).is_some());
+    assert!(view.take_refinement(&reader, &profile).is_none());
+}
+
+#[test]
+fn a_refresh_sends_the_tiles_it_names() {
+    let picture = pictures::text(SIZE, 0);
+    let (_writer, reader) = shown(&picture);
+    let (mut view, profile) = (ClientView::new(), Profile::new(EGFX));
+    view.invalidate_rect(Rect::new(0, 0, 10, 10));
+    assert!(next(&mut view, &reader, &profile).is_some());
+    view.invalidate_rect(Rect::new(60, 0, 10, 10));
+    assert!(view.take_job(&reader, &profile).is_some_and(|job| job.tiles() == 2));
+    view.invalidate_rect(Rect::new(5000, 5000, u32::MAX, u32::MAX));
+    assert!(view.take_job(&reader, &profile).is_none());
+    view.invalidate();
+    assert!(view.take_job(&reader, &profile).is_some_and(|job| job.tiles() == 8));
+}
