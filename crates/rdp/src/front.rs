@@ -160,16 +160,13 @@ pub struct Protocols {
     pub hybrid: bool,
     /// CredSSP with an early verdict.
     pub hybrid_ex: bool,
+    /// All bits as sent: the server core data repeats them, and clients compare.
+    wire: u32,
 }
 
 impl Protocols {
-    #[allow(dead_code)]
     pub(crate) fn wire(self) -> SecurityProtocol {
-        let mut all = SecurityProtocol::empty();
-        all.set(SecurityProtocol::SSL, self.tls);
-        all.set(SecurityProtocol::HYBRID, self.hybrid);
-        all.set(SecurityProtocol::HYBRID_EX, self.hybrid_ex);
-        all
+        SecurityProtocol::from_bits_retain(self.wire)
     }
 }
 
@@ -260,8 +257,10 @@ fn negotiation_request(rest: &[u8]) -> Result<Protocols, &'static str> {
         return Err("bytes after the negotiation request");
     }
     let offered = u32::from_le_bytes([request[4], request[5], request[6], request[7]]);
+    let wire = offered;
     let offered = SecurityProtocol::from_bits_truncate(offered);
     Ok(Protocols {
+        wire,
         tls: offered.contains(SecurityProtocol::SSL),
         hybrid: offered.contains(SecurityProtocol::HYBRID),
         hybrid_ex: offered.contains(SecurityProtocol::HYBRID_EX),

@@ -3,7 +3,16 @@
 
 use core::fmt;
 
+use ironrdp_pdu::gcc::{ClientColorDepth, ClientEarlyCapabilityFlags};
+use ironrdp_pdu::mcs::ConnectInitial;
+use ironrdp_pdu::rdp::client_info::{ClientInfo, ClientInfoFlags};
 use rdpmux_model::Size;
+
+use crate::session::{Link, SessionInfo};
+
+/// The acceptor's fixed number of the I/O channel; static channels follow it in the client's order.
+const IO_CHANNEL: u16 = 1003;
+const DYNAMIC_CHANNELS: &str = "drdynvc";
 
 /// A clear-text password: overwritten when dropped, never printed.
 pub struct Password(String);
@@ -52,4 +61,93 @@ pub struct ClientLogin {
     pub requested: Size,
     /// Whether the client asks to be logged on with what it sent (`INFO_AUTOLOGON`).
     pub auto_logon: bool,
+}
+
+/// What the handshake has learned of the client so far.
+#[derive(Debug, Default)]
+pub(super) struct Client {
+    name: String,
+    build: u32,
+    requested: Size,
+    keyboard_layout: u32,
+    scale_percent: u32,
+    bits_per_pixel: u8,
+    early: Option<ClientEarlyCapabilityFlags>,
+    drdynvc: Option<u16>,
+    nla: bool,
+}
+
+impl Client {
+    /// CredSSP is done: a password in the client info has no use.
+    pub(super) fn after_nla(&mut self) {
+        self.nla = true;
+    }
+
+    pub(super) fn connect_initial(&mut self, initial: &ConnectInitial) {
+        let blocks = initial.conference_create_request.gcc_blocks();
+        let core = &blocks.core;
+        self.name = core.client_name.chars().filter(|c| !c.is_control()).collect();
+        self.build = core.client_build;
+        self.requested = Size::new(u32::from(core.desktop_width), u32::from(core.desktop_height));
+        self.keyboard_layout = core.keyboard_layout;
+        // 100 to 500 percent is what the field may hold; anything else means the client did not say.
+        let scale = core.optional_data.desktop_scale_factor.unwrap_or(100);
+        self.scale_percent = if (100..=500).contains(&scale) { scale } else { 100 };
+        self.bits_per_pixel = match core.client_color_depth() {
+            ClientColorDepth::Bpp32 => 32,
+            ClientColorDepth::Bpp24 => 24,
+            ClientColorDepth::Rgb555Bpp16 => 15,
+            // Palettes are not served: the client gets 16 and says whether it can.
+            ClientColorDepth::Rgb565Bpp16 | ClientColorDepth::Bpp8 | ClientColorDepth::Bpp4 => 16,
+        };
+        self.early = core.optional_data.early_capability_flags;
+        let channels = blocks.network.iter().flat_map(|n| &n.channels);
+        self.drdynvc = (IO_CHANNEL + 1..)
+            .zip(channels)
+            .find(|(_, c)| {
+                c.name
+                    .as_str()
+                    .is_some_and(|n| n.eq_ignore_ascii_case(DYNAMIC_CHANNELS))
+            })
+            .map(|(id, _)| id);
+    }
+
+    /// Takes user, domain and password out of the client info.
+    pub(super) fn login(&self, info: &mut ClientInfo) -> ClientLogin {
+        let password = Password::new(core::mem::take(&mut info.credentials.password));
+        info.password_cookie = None;
+        ClientLogin {
+            user: core::mem::take(&mut info.credentials.username),
+            domain: info.credentials.domain.take().filter(|d| !d.is_empty()),
+            password: Some(password).filter(|p| !self.nla && !p.reveal().is_empty()),
+            client_name: self.name.clone(),
+            client_build: self.build,
+            requested: self.requested,
+            auto_logon: info.flags.contains(ClientInfoFlags::AUTOLOGON),
+        }
+    }
+
+    pub(super) fn session(&self) -> (SessionInfo, Link) {
+        let early = self.early.unwrap_or(ClientEarlyCapabilityFlags::empty());
+        let info = SessionInfo {
+            client_name: self.name.clone(),
+            client_build: self.build,
+            keyboard_layout: self.keyboard_layout,
+            requested: self.requested,
+            scale_percent: self.scale_percent,
+            bits_per_pixel: self.bits_per_pixel,
+            egfx: self.drdynvc.is_some() && early.contains(ClientEarlyCapabilityFlags::SUPPORT_DYN_VC_GFX_PROTOCOL),
+            remotefx: false,
+            frame_acknowledge: false,
+            pointer_edge: 32,
+        };
+        let link = Link {
+            io: IO_CHANNEL,
+            drdynvc: self.drdynvc,
+            error_info: early.contains(ClientEarlyCapabilityFlags::SUPPORT_ERR_INFO_PDU),
+            monitor_layout: early.contains(ClientEarlyCapabilityFlags::SUPPORT_MONITOR_LAYOUT_PDU),
+            bits_per_pixel: self.bits_per_pixel,
+        };
+        (info, link)
+    }
 }

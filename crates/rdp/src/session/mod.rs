@@ -1,12 +1,35 @@
-//! One client after finalization: bytes in, events and answers out. It holds no desktop, no clock and no pixels.
+//! One client from the capability exchange on: bytes in, events and answers out. No desktop, no clock, no pixels.
+//! The handshake drives it through its first activation, the server from then on.
+//!
+//! ```text
+//! Demand Active → AwaitConfirm → AwaitFontList → Live ─ resize_legacy ─┐
+//!                      ↑───────────────────────────────────────────────┘
+//! ```
 
+pub(crate) mod caps;
+mod channel;
+mod graphics;
 mod info;
+mod input;
+mod pointer;
+mod share;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
 
 use rdpmux_model::{Client, FrameId, InputEvent, LockKeys, PointerShape, Rect, Size};
 
 pub use info::SessionInfo;
 
-use crate::pipe::FrameWriter;
+use crate::handshake::BulkFactory;
+use crate::pipe::{FrameWriter, Numbers};
+use crate::wire::{self, DynamicChannel, Reader};
+use caps::ClientCaps;
+use channel::DynamicChannels;
+use graphics::GraphicsEvent;
+use input::InputDecoder;
+use pointer::PointerCache;
 
 /// What the client has in store to show, by its own count ([MS-RDPEGFX] 2.2.2.13 `queueDepth`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +79,7 @@ pub enum SessionEvent {
     Suppress(bool),
     /// These rectangles must be sent again.
     Refresh(Vec<Rect<Client>>),
-    /// The client asks to disconnect ([MS-RDPBCGR] 2.2.2.2) or has done so.
+    /// The client hangs up.
     Shutdown,
 }
 
@@ -84,12 +107,78 @@ pub enum SessionError {
     },
 }
 
+/// What the connection sequence found out.
+pub(crate) struct Link {
+    /// MCS channel of the share.
+    pub(crate) io: u16,
+    /// MCS channel of `drdynvc`, if the client has it.
+    pub(crate) drdynvc: Option<u16>,
+    /// Client takes Set Error Info PDUs.
+    pub(crate) error_info: bool,
+    /// Client takes Monitor Layout PDUs.
+    pub(crate) monitor_layout: bool,
+    /// Colour depth to demand.
+    pub(crate) bits_per_pixel: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    AwaitConfirm,
+    AwaitFontList,
+    Live,
+}
+
+/// How frames go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Graphics {
+    /// Not started.
+    Idle,
+    /// The client may still open the graphics pipeline.
+    Waiting,
+    Egfx,
+    Legacy,
+}
+
 /// One client.
 pub struct Session {
     info: SessionInfo,
+    link: Link,
+    size: Size,
+    caps: ClientCaps,
+    phase: Phase,
+    channels: Option<DynamicChannels>,
+    graphics: Graphics,
+    bulk: BulkFactory,
+    numbers: Arc<Numbers>,
+    input: InputDecoder,
+    pointers: PointerCache,
 }
 
 impl Session {
+    /// Starts with a Demand Active for a desktop of this size.
+    pub(crate) fn demand(info: SessionInfo, link: Link, size: Size, bulk: BulkFactory, out: &mut Vec<u8>) -> Self {
+        let channels = link.drdynvc.map(|carrier| DynamicChannels::new(carrier, info.egfx));
+        let mut session = Self {
+            info,
+            link,
+            size,
+            caps: ClientCaps::default(),
+            phase: Phase::AwaitConfirm,
+            channels,
+            graphics: Graphics::Idle,
+            bulk,
+            numbers: Arc::default(),
+            input: InputDecoder::default(),
+            pointers: PointerCache::default(),
+        };
+        session.send_demand(out);
+        session
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.phase == Phase::Live
+    }
+
     /// Who the client is and what it can do.
     pub fn info(&self) -> &SessionInfo {
         &self.info
@@ -105,43 +194,154 @@ impl Session {
         events: &mut Vec<SessionEvent>,
         out: &mut Vec<u8>,
     ) -> Result<usize, SessionError> {
-        let _ = (events, out);
-        Ok(buf.len())
+        let mut used = 0;
+        while let Some(pdu) = wire::next_pdu(&buf[used..]).map_err(peer)? {
+            used += pdu.len();
+            self.pdu(pdu, events, out)?;
+        }
+        Ok(used)
+    }
+
+    /// As [`Session::feed`], for one PDU, which the handshake has framed.
+    pub(crate) fn pdu(
+        &mut self,
+        pdu: &[u8],
+        events: &mut Vec<SessionEvent>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SessionError> {
+        if pdu.first() != Some(&wire::TPKT_VERSION) {
+            // Input that was under way while the desktop changes has no meaning for the new one.
+            let live = self.is_live();
+            let sink = |event| {
+                if live {
+                    events.push(SessionEvent::Input(event));
+                }
+            };
+            return self.input.fast_path(pdu, sink).ok_or(peer("fast-path input"));
+        }
+        match wire::mcs(pdu).map_err(peer)? {
+            wire::Mcs::Data { channel, data } if channel == self.link.io => self.share(data, events, out),
+            wire::Mcs::Data { channel, data } => self.channel(channel, data, events, out),
+            wire::Mcs::Disconnect => {
+                events.push(SessionEvent::Shutdown);
+                Ok(())
+            }
+            wire::Mcs::Other(code) => {
+                tracing::debug!(code, "unexpected MCS message");
+                Ok(())
+            }
+        }
+    }
+
+    fn channel(
+        &mut self,
+        channel: u16,
+        data: &[u8],
+        events: &mut Vec<SessionEvent>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SessionError> {
+        let Some(channels) = self.channels.as_mut().filter(|c| c.carrier() == channel) else {
+            tracing::trace!(channel, bytes = data.len(), "data on a channel without a use");
+            return Ok(());
+        };
+        let mut news = Vec::new();
+        channels.chunk(data, out, |channel, event| news.push((channel, event)))?;
+        for (channel, event) in news {
+            self.graphics_event(channel, event, events);
+        }
+        Ok(())
+    }
+
+    fn graphics_event(&mut self, channel: DynamicChannel, event: GraphicsEvent, events: &mut Vec<SessionEvent>) {
+        match event {
+            GraphicsEvent::Confirmed { version, progressive } => {
+                // A client that opens the pipeline after the fall-back stays with what it was given.
+                if self.graphics != Graphics::Legacy {
+                    self.graphics = Graphics::Egfx;
+                    let numbers = Arc::clone(&self.numbers);
+                    let writer = FrameWriter::egfx(channel, version, progressive, (self.bulk)(), numbers);
+                    events.push(SessionEvent::GraphicsReady(writer));
+                }
+            }
+            GraphicsEvent::Ack { id, queue_depth } => events.push(SessionEvent::FrameAck { id, queue_depth }),
+            GraphicsEvent::CacheOffer => self.numbers.owe_cache_reply(),
+        }
     }
 
     /// Starts the channels. Call once, and write `out`. Legacy clients get their [`SessionEvent::GraphicsReady`] here.
     pub fn start(&mut self, events: &mut Vec<SessionEvent>, out: &mut Vec<u8>) {
-        let _ = (events, out);
+        if let Some(channels) = &mut self.channels {
+            channels.start(out);
+        }
+        self.graphics = Graphics::Waiting;
+        if !(self.info.egfx && self.channels.is_some()) {
+            self.graphics_timeout(events);
+        }
     }
 
     /// Whether the client may still open the graphics pipeline. While it may, no writer has been handed out.
     pub fn awaits_graphics(&self) -> bool {
-        false
+        self.graphics == Graphics::Waiting
     }
 
     /// The client did not open the graphics pipeline in time: hands out a legacy writer. Nothing if there is one already.
     pub fn graphics_timeout(&mut self, events: &mut Vec<SessionEvent>) {
-        let _ = events;
+        if self.graphics == Graphics::Waiting {
+            self.graphics = Graphics::Legacy;
+            events.push(SessionEvent::GraphicsReady(self.legacy_writer()));
+        }
+    }
+
+    fn legacy_writer(&self) -> FrameWriter {
+        FrameWriter::legacy(&self.caps, self.link.io, Arc::clone(&self.numbers))
     }
 
     /// Shows a pointer.
     pub fn pointer(&mut self, shape: &PointerShape, out: &mut Vec<u8>) {
-        let _ = (shape, out);
+        if self.is_live() {
+            self.pointers.show(shape, &self.caps, self.link.io, out);
+        }
     }
 
     /// Sets the client's keyboard LEDs ([MS-RDPBCGR] 2.2.8.2.1.1).
     pub fn indicators(&mut self, locks: LockKeys, out: &mut Vec<u8>) {
-        let _ = (locks, out);
+        if self.is_live() {
+            share::keyboard_indicators(self.link.io, locks, out);
+        }
     }
 
     /// Changes the desktop's size in clients without EGFX ([MS-RDPBCGR] 1.3.1.3). Send no frame and no pointer until
     /// [`SessionEvent::Reactivated`].
     pub fn resize_legacy(&mut self, size: Size, out: &mut Vec<u8>) {
-        let _ = (size, out);
+        self.size = size;
+        wire::deactivate_all(out, self.link.io);
+        self.send_demand(out);
+    }
+
+    fn send_demand(&mut self, out: &mut Vec<u8>) {
+        self.phase = Phase::AwaitConfirm;
+        wire::send_data(out, self.link.io, |out| {
+            caps::demand_active(out, self.size, self.link.bits_per_pixel);
+        });
+        if self.link.monitor_layout {
+            share::monitor_layout(self.link.io, self.size, out);
+        }
     }
 
     /// Tells why and ends the MCS domain. Write `out`, then close.
     pub fn error_info(&mut self, reason: CloseReason, out: &mut Vec<u8>) {
-        let _ = (reason, out);
+        goodbye(&self.link, reason, out);
     }
+}
+
+/// Set Error Info, if the client takes it, and the end of the domain.
+pub(crate) fn goodbye(link: &Link, reason: CloseReason, out: &mut Vec<u8>) {
+    if link.error_info {
+        share::error_info(link.io, reason, out);
+    }
+    wire::disconnect(out);
+}
+
+fn peer(message: &'static str) -> SessionError {
+    SessionError::Peer { message, source: None }
 }

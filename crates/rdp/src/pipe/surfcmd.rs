@@ -1,0 +1,186 @@
+//! Frames as surface commands ([MS-RDPBCGR] 2.2.9.2) in fast-path updates: RemoteFX messages and plain bits between
+//! frame markers. For clients without the graphics pipeline.
+
+use rdpmux_model::{EncodedFrame, FrameCommand, FrameId, Size, TilePayload};
+
+use super::rfx::{self, Tiles};
+use super::{Edges, FrameError, FramePipe, check_uncompressed, edges, words};
+use crate::session::caps::ClientCaps;
+use crate::wire;
+
+const CODE_SURFACE_COMMANDS: u8 = 4;
+const SET_SURFACE_BITS: u16 = 1;
+const FRAME_MARKER: u16 = 4;
+const FRAME_BEGIN: u16 = 0;
+const FRAME_END: u16 = 1;
+const CODEC_NONE: u8 = 0;
+
+/// Bytes of a Set Surface Bits command before its data.
+const SURFACE_BITS_HEADER: usize = 2 + 8 + 12;
+/// Updates stay below this even if the client takes more, so that input answers and pointers find gaps.
+const MAX_UPDATE: usize = 512 * 1024;
+/// The smallest limit under which every tile still fits: one of 64 x 64 x 4 bytes, and its headers.
+const MIN_UPDATE: usize = 20 * 1024;
+
+/// Surface commands of one client.
+pub(super) struct SurfaceCommands {
+    remotefx: u8,
+    acknowledges: bool,
+    limit: usize,
+    update: Vec<u8>,
+}
+
+impl SurfaceCommands {
+    /// `None` if the client cannot take RemoteFX this way.
+    pub(super) fn new(caps: &ClientCaps) -> Option<Self> {
+        let limit = caps.multifragment? as usize;
+        let usable = caps.surface_commands && caps.fast_path_output && limit >= MIN_UPDATE;
+        Some(Self {
+            remotefx: caps.remotefx.filter(|_| usable)?,
+            acknowledges: caps.frame_acknowledge,
+            limit: limit.min(MAX_UPDATE),
+            update: Vec::new(),
+        })
+    }
+
+    pub(super) fn acknowledges(&self) -> bool {
+        self.acknowledges
+    }
+
+    pub(super) fn write(&mut self, frame: &EncodedFrame, id: FrameId, out: &mut Vec<u8>) -> Result<(), FrameError> {
+        self.marker(FRAME_BEGIN, id, out);
+        for command in &frame.commands {
+            match command {
+                FrameCommand::Rfx { clip, quant, tiles } => {
+                    let tiles = Tiles {
+                        clip,
+                        quant: *quant,
+                        tiles,
+                    };
+                    self.remotefx(frame.size, id, tiles, out)?;
+                }
+                FrameCommand::Tile {
+                    rect,
+                    payload: TilePayload::Uncompressed(data),
+                } => self.bits(edges(*rect, frame.size)?, data, out)?,
+                FrameCommand::Tile { .. } => return Err(unsupported("bitmap tile")),
+                FrameCommand::SolidFill { .. } => return Err(unsupported("solid fill")),
+                FrameCommand::Copy { .. } => return Err(unsupported("copy")),
+            }
+        }
+        self.marker(FRAME_END, id, out);
+        Ok(())
+    }
+
+    fn marker(&mut self, action: u16, id: FrameId, out: &mut Vec<u8>) {
+        self.update.clear();
+        words(&mut self.update, [FRAME_MARKER, action]);
+        self.update.extend_from_slice(&id.0.to_le_bytes());
+        wire::fast_path(out, CODE_SURFACE_COMMANDS, &self.update, true);
+    }
+
+    /// As many messages as the client's limit asks for. The clip goes with each of them.
+    fn remotefx(&mut self, size: Size, id: FrameId, all: Tiles<'_>, out: &mut Vec<u8>) -> Result<(), FrameError> {
+        let fixed = SURFACE_BITS_HEADER + rfx::MESSAGE_OVERHEAD;
+        let whole = edges(size.rect(), size)?;
+        let mut rest = all.tiles;
+        while !rest.is_empty() {
+            // Only the rectangles that the chunk touches, else a long clip alone would exceed the limit.
+            let (count, clip) = self.fitting(fixed, all, rest)?;
+            let (tiles, after) = rest.split_at(count);
+            self.surface_bits(whole, self.remotefx, |out| {
+                rfx::message(
+                    out,
+                    size,
+                    id.0,
+                    Tiles {
+                        clip: &clip,
+                        quant: all.quant,
+                        tiles,
+                    },
+                )
+            })?;
+            wire::fast_path(out, CODE_SURFACE_COMMANDS, &self.update, true);
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// How many of `tiles` fit one update, with the part of the clip that they need.
+    fn fitting(
+        &self,
+        fixed: usize,
+        all: Tiles<'_>,
+        tiles: &[rdpmux_model::RfxTile],
+    ) -> Result<(usize, Vec<rdpmux_model::Rect<rdpmux_model::Client>>), FrameError> {
+        if fixed + all.clip.len() * 8 + tiles.iter().map(rfx::tile_bytes).sum::<usize>() <= self.limit {
+            return Ok((tiles.len(), all.clip.to_vec()));
+        }
+        let (mut clip, mut bytes) = (Vec::new(), fixed);
+        for (count, tile) in tiles.iter().enumerate() {
+            let edge = rdpmux_model::TILE;
+            let area = rdpmux_model::Rect::new(u32::from(tile.x) * edge, u32::from(tile.y) * edge, edge, edge);
+            let parts = all.clip.iter().map(|c| c.intersect(area)).filter(|c| !c.is_empty());
+            let before = clip.len();
+            clip.extend(parts);
+            bytes += rfx::tile_bytes(tile) + (clip.len() - before) * 8;
+            if bytes > self.limit {
+                clip.truncate(before);
+                if count == 0 {
+                    return Err(FrameError::Invalid("RemoteFX tile beyond the client's update limit"));
+                }
+                return Ok((count, clip));
+            }
+        }
+        Ok((tiles.len(), clip))
+    }
+
+    /// Plain bits, bottom row first, in bands that fit the limit.
+    fn bits(&mut self, edges: Edges, data: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
+        check_uncompressed(edges, data)?;
+        let stride = usize::from(edges.width()) * 4;
+        let rows = ((self.limit - SURFACE_BITS_HEADER) / stride).max(1);
+        for (i, band) in data.chunks(rows * stride).enumerate() {
+            let top = edges.top + (i * rows) as u16;
+            let part = Edges {
+                top,
+                bottom: top + (band.len() / stride) as u16,
+                ..edges
+            };
+            self.surface_bits(part, CODEC_NONE, |out| {
+                band.chunks_exact(stride)
+                    .rev()
+                    .for_each(|row| out.extend_from_slice(row));
+                Ok(())
+            })?;
+            wire::fast_path(out, CODE_SURFACE_COMMANDS, &self.update, true);
+        }
+        Ok(())
+    }
+
+    fn surface_bits(
+        &mut self,
+        edges: Edges,
+        codec: u8,
+        data: impl FnOnce(&mut Vec<u8>) -> Result<(), FrameError>,
+    ) -> Result<(), FrameError> {
+        let update = &mut self.update;
+        update.clear();
+        words(update, [SET_SURFACE_BITS]);
+        edges.write(update);
+        update.extend_from_slice(&[32, 0, 0, codec]);
+        words(update, [edges.width(), edges.height()]);
+        update.extend_from_slice(&[0; 4]);
+        data(update)?;
+        let length = (update.len() - SURFACE_BITS_HEADER) as u32;
+        update[SURFACE_BITS_HEADER - 4..SURFACE_BITS_HEADER].copy_from_slice(&length.to_le_bytes());
+        Ok(())
+    }
+}
+
+fn unsupported(command: &'static str) -> FrameError {
+    FrameError::Unsupported {
+        pipe: FramePipe::SurfaceCommands,
+        command,
+    }
+}

@@ -1,0 +1,257 @@
+//! Capabilities: what we demand, and what of the client's confirmation counts ([MS-RDPBCGR] 2.2.1.13).
+//! The client's sets are walked by their lengths, so one that nobody knows yet is stepped over.
+
+use ironrdp_core::encode_vec;
+use ironrdp_pdu::rdp::capability_sets as sets;
+use rdpmux_model::Size;
+
+use crate::wire::{Reader, SERVER_CHANNEL, SHARE_ID};
+
+const PDU_TYPE_DEMAND_ACTIVE: u16 = 0x11;
+const SOURCE_DESCRIPTOR: &[u8] = b"RDP\0";
+const SESSION_ID: [u8; 4] = [0; 4];
+
+/// What fragments of fast-path updates may add up to towards us, in bytes. mstsc refuses 16 MiB, 8 are fine.
+const MULTIFRAGMENT_REQUEST: u32 = 8 << 20;
+/// Pointer cache entries, shared by colour and new pointers.
+const POINTER_CACHE: u16 = 32;
+/// Frames of surface commands that may be under way, as we tell the client.
+const UNACKNOWLEDGED_FRAMES: u32 = 4;
+
+const SET_GENERAL: u16 = 1;
+const SET_BITMAP: u16 = 2;
+const SET_POINTER: u16 = 8;
+const SET_MULTIFRAGMENT: u16 = 0x1A;
+const SET_LARGE_POINTER: u16 = 0x1B;
+const SET_SURFACE_COMMANDS: u16 = 0x1C;
+const SET_BITMAP_CODECS: u16 = 0x1D;
+const SET_FRAME_ACKNOWLEDGE: u16 = 0x1E;
+
+const FAST_PATH_OUTPUT: u16 = 0x0001;
+const NO_BITMAP_COMPRESSION_HEADER: u16 = 0x0400;
+const SURFACE_BITS_AND_MARKERS: u32 = 0x02 | 0x10;
+const LARGE_POINTER_96: u16 = 1;
+const LARGE_POINTER_384: u16 = 2;
+
+/// `76772F12-BD72-4463-AFB3-B73C9C6F7886` as on the wire.
+const GUID_REMOTEFX: [u8; 16] = [
+    0x12, 0x2F, 0x77, 0x76, 0x72, 0xBD, 0x63, 0x44, 0xAF, 0xB3, 0xB7, 0x3C, 0x9C, 0x6F, 0x78, 0x86,
+];
+/// `2744CCD4-9D8A-4E74-803C-0ECBEEA19C54` as on the wire.
+const GUID_IMAGE_REMOTEFX: [u8; 16] = [
+    0xD4, 0xCC, 0x44, 0x27, 0x8A, 0x9D, 0x74, 0x4E, 0x80, 0x3C, 0x0E, 0xCB, 0xEE, 0xA1, 0x9C, 0x54,
+];
+
+/// What the client confirmed. The default is a client that can do next to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClientCaps {
+    /// Takes fast-path updates.
+    pub(crate) fast_path_output: bool,
+    /// Takes compressed bitmaps without `TS_CD_HEADER`.
+    pub(crate) no_compression_header: bool,
+    /// 32, 24, 16 or 15.
+    pub(crate) bits_per_pixel: u8,
+    /// Entries for pictures with alpha; 0 if it takes colour pointers only.
+    pub(crate) pointer_cache: u16,
+    /// Entries for colour pointers.
+    pub(crate) color_pointer_cache: u16,
+    /// Bytes that fragments may add up to; `None`: it puts no fragments together.
+    pub(crate) multifragment: Option<u32>,
+    /// Largest pointer edge: 32, 96 or 384.
+    pub(crate) pointer_edge: u32,
+    /// Takes Set Surface Bits and Frame Marker.
+    pub(crate) surface_commands: bool,
+    /// The client's number for RemoteFX, if it decodes RLGR1.
+    pub(crate) remotefx: Option<u8>,
+    /// Acknowledges frames of surface commands.
+    pub(crate) frame_acknowledge: bool,
+}
+
+impl Default for ClientCaps {
+    fn default() -> Self {
+        Self {
+            fast_path_output: false,
+            no_compression_header: false,
+            bits_per_pixel: 16,
+            pointer_cache: 0,
+            color_pointer_cache: 0,
+            multifragment: None,
+            pointer_edge: 32,
+            surface_commands: false,
+            remotefx: None,
+            frame_acknowledge: false,
+        }
+    }
+}
+
+impl ClientCaps {
+    /// Reads the body of a Confirm Active PDU after its share control header. `None` if lengths do not add up.
+    pub(crate) fn confirm_active(body: &[u8]) -> Option<Self> {
+        let mut r = Reader(body);
+        let (_share_id, _originator) = (r.u32()?, r.u16()?);
+        let source = usize::from(r.u16()?);
+        let _combined = r.u16()?;
+        r.slice(source)?;
+        let (count, _pad) = (r.u16()?, r.u16()?);
+        let mut caps = Self::default();
+        for _ in 0..count {
+            let (kind, length) = (r.u16()?, r.u16()?);
+            let set = r.slice(usize::from(length).checked_sub(4)?)?;
+            caps.take(kind, Reader(set))?;
+        }
+        Some(caps)
+    }
+
+    fn take(&mut self, kind: u16, mut r: Reader<'_>) -> Option<()> {
+        match kind {
+            SET_GENERAL => {
+                r.slice(10)?;
+                let flags = r.u16()?;
+                self.fast_path_output = flags & FAST_PATH_OUTPUT != 0;
+                self.no_compression_header = flags & NO_BITMAP_COMPRESSION_HEADER != 0;
+            }
+            SET_BITMAP => {
+                self.bits_per_pixel = match r.u16()? {
+                    depth @ (32 | 24 | 15) => depth as u8,
+                    _ => 16,
+                };
+            }
+            SET_POINTER => {
+                r.u16()?;
+                self.color_pointer_cache = r.u16()?.min(POINTER_CACHE);
+                // Clients of before RDP 5 leave this field out.
+                self.pointer_cache = r.u16().unwrap_or(0).min(POINTER_CACHE);
+            }
+            SET_MULTIFRAGMENT => self.multifragment = Some(r.u32()?),
+            SET_LARGE_POINTER => {
+                let flags = r.u16()?;
+                self.pointer_edge = match flags {
+                    f if f & LARGE_POINTER_384 != 0 => 384,
+                    f if f & LARGE_POINTER_96 != 0 => 96,
+                    _ => 32,
+                };
+            }
+            SET_SURFACE_COMMANDS => {
+                self.surface_commands = r.u32()? & SURFACE_BITS_AND_MARKERS == SURFACE_BITS_AND_MARKERS;
+            }
+            SET_BITMAP_CODECS => {
+                for _ in 0..r.u8()? {
+                    let (guid, id, length) = (r.bytes::<16>()?, r.u8()?, r.u16()?);
+                    let properties = r.slice(usize::from(length))?;
+                    let remotefx = guid == GUID_REMOTEFX || guid == GUID_IMAGE_REMOTEFX;
+                    if remotefx && decodes_rlgr1(properties) {
+                        self.remotefx = Some(id);
+                    }
+                }
+            }
+            SET_FRAME_ACKNOWLEDGE => self.frame_acknowledge = r.u32()? > 0,
+            _ => {}
+        }
+        Some(())
+    }
+}
+
+/// Looks for RLGR1 among the entropy coders of `TS_RFX_CLNT_CAPS_CONTAINER` ([MS-RDPRFX] 2.2.1.1).
+fn decodes_rlgr1(container: &[u8]) -> bool {
+    const RLGR1: u8 = 1;
+    // length, captureFlags, capsLength; TS_RFX_CAPS; TS_RFX_CAPSET up to and with icapLen.
+    let Some(icaps) = container.get(12 + 8 + 13..) else {
+        return false;
+    };
+    icaps.chunks_exact(8).any(|icap| icap[7] == RLGR1)
+}
+
+/// Appends the share control PDU of a Demand Active ([MS-RDPBCGR] 2.2.1.13.1.1) for a desktop of this size and depth.
+pub(crate) fn demand_active(out: &mut Vec<u8>, size: Size, bits_per_pixel: u8) {
+    let start = out.len();
+    out.extend_from_slice(&[0, 0]);
+    out.extend_from_slice(&PDU_TYPE_DEMAND_ACTIVE.to_le_bytes());
+    out.extend_from_slice(&SERVER_CHANNEL.to_le_bytes());
+    out.extend_from_slice(&SHARE_ID.to_le_bytes());
+    out.extend_from_slice(&(SOURCE_DESCRIPTOR.len() as u16).to_le_bytes());
+    let combined = out.len();
+    out.extend_from_slice(&[0, 0]);
+    out.extend_from_slice(SOURCE_DESCRIPTOR);
+    let sets = server_sets(size, bits_per_pixel);
+    let first = out.len();
+    out.extend_from_slice(&(sets.len() as u16).to_le_bytes());
+    out.extend_from_slice(&[0, 0]);
+    for set in sets {
+        out.extend_from_slice(&encode_vec(&set).expect("our own capability sets are short and valid"));
+    }
+    let length = (out.len() - first) as u16;
+    out[combined..combined + 2].copy_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&SESSION_ID);
+    let total = (out.len() - start) as u16;
+    out[start..start + 2].copy_from_slice(&total.to_le_bytes());
+}
+
+fn server_sets(size: Size, bits_per_pixel: u8) -> Vec<sets::CapabilitySet> {
+    let edge = |pixels: u32| pixels.min(Size::MAX_EDGE) as u16;
+    let remotefx = |property: fn(sets::RemoteFxContainer) -> sets::CodecProperty| sets::Codec {
+        id: 0,
+        property: property(sets::RemoteFxContainer::ServerContainer(1)),
+    };
+    vec![
+        sets::CapabilitySet::General(sets::General {
+            extra_flags: sets::GeneralExtraFlags::FASTPATH_OUTPUT_SUPPORTED
+                | sets::GeneralExtraFlags::LONG_CREDENTIALS_SUPPORTED
+                | sets::GeneralExtraFlags::NO_BITMAP_COMPRESSION_HDR,
+            refresh_rect_support: true,
+            suppress_output_support: true,
+            ..Default::default()
+        }),
+        sets::CapabilitySet::Bitmap(sets::Bitmap {
+            pref_bits_per_pix: u16::from(bits_per_pixel),
+            desktop_width: edge(size.width),
+            desktop_height: edge(size.height),
+            desktop_resize_flag: true,
+            drawing_flags: sets::BitmapDrawingFlags::ALLOW_SKIP_ALPHA,
+        }),
+        sets::CapabilitySet::Order(sets::Order::new(
+            sets::OrderFlags::NEGOTIATE_ORDER_SUPPORT | sets::OrderFlags::ZERO_BOUNDS_DELTAS_SUPPORT,
+            sets::OrderSupportExFlags::empty(),
+            0,
+            0,
+        )),
+        sets::CapabilitySet::Pointer(sets::Pointer {
+            color_pointer_cache_size: POINTER_CACHE,
+            pointer_cache_size: POINTER_CACHE,
+        }),
+        sets::CapabilitySet::Input(sets::Input {
+            input_flags: sets::InputFlags::SCANCODES
+                | sets::InputFlags::MOUSEX
+                | sets::InputFlags::FASTPATH_INPUT
+                | sets::InputFlags::FASTPATH_INPUT_2
+                | sets::InputFlags::UNICODE
+                | sets::InputFlags::MOUSE_RELATIVE
+                | sets::InputFlags::TS_MOUSE_HWHEEL,
+            keyboard_layout: 0,
+            keyboard_type: None,
+            keyboard_subtype: 0,
+            keyboard_function_key: 0,
+            keyboard_ime_filename: String::new(),
+        }),
+        sets::CapabilitySet::VirtualChannel(sets::VirtualChannel {
+            flags: sets::VirtualChannelFlags::NO_COMPRESSION,
+            chunk_size: None,
+        }),
+        sets::CapabilitySet::MultiFragmentUpdate(sets::MultifragmentUpdate {
+            max_request_size: MULTIFRAGMENT_REQUEST,
+        }),
+        sets::CapabilitySet::LargePointer(sets::LargePointer {
+            flags: sets::LargePointerSupportFlags::UP_TO_96X96_PIXELS
+                | sets::LargePointerSupportFlags::UP_TO_384X384_PIXELS,
+        }),
+        sets::CapabilitySet::SurfaceCommands(sets::SurfaceCommands {
+            flags: sets::CmdFlags::SET_SURFACE_BITS | sets::CmdFlags::FRAME_MARKER,
+        }),
+        sets::CapabilitySet::BitmapCodecs(sets::BitmapCodecs(vec![
+            remotefx(sets::CodecProperty::RemoteFx),
+            remotefx(sets::CodecProperty::ImageRemoteFx),
+        ])),
+        sets::CapabilitySet::FrameAcknowledge(sets::FrameAcknowledge {
+            max_unacknowledged_frame_count: UNACKNOWLEDGED_FRAMES,
+        }),
+    ]
+}

@@ -1,0 +1,176 @@
+//! The dynamic channels of one client: bounded reassembly of `drdynvc` and IronRDP's server on top of it.
+//! [`graphics`](super::graphics) and IronRDP's display control are the processors in it.
+
+use ironrdp_displaycontrol::pdu::{DisplayControlCapabilities, DisplayControlMonitorLayout};
+use ironrdp_displaycontrol::server::{DisplayControlHandler, DisplayControlServer};
+use ironrdp_dvc::DrdynvcServer;
+use ironrdp_svc::{SvcMessage, SvcProcessor as _};
+
+use super::SessionError;
+use super::graphics::{Graphics, GraphicsEvent};
+use crate::wire::{self, DynamicChannel, Reader};
+
+/// Nothing that a client sends on our dynamic channels comes near this many bytes.
+const MAX_MESSAGE: usize = 64 * 1024;
+const FLAG_FIRST: u32 = 1;
+const FLAG_LAST: u32 = 2;
+const FLAG_COMPRESSED: u32 = 0x0020_0000;
+const COMMAND_DATA_FIRST: u8 = 2;
+const COMMAND_DATA_FIRST_COMPRESSED: u8 = 6;
+const COMMAND_DATA_COMPRESSED: u8 = 7;
+
+/// Monitors and monitor area that display control announces; layout requests are not acted on yet.
+const MONITORS: u32 = 1;
+const MONITOR_AREA: (u32, u32) = (3840, 2400);
+
+/// `drdynvc` of one client.
+pub(crate) struct DynamicChannels {
+    carrier: u16,
+    server: DrdynvcServer,
+    partial: Vec<u8>,
+    expected: usize,
+}
+
+impl DynamicChannels {
+    /// The channels on the MCS channel `carrier`; `egfx`: offer the graphics pipeline.
+    pub(crate) fn new(carrier: u16, egfx: bool) -> Self {
+        let mut server = DrdynvcServer::new();
+        if egfx {
+            server = server.with_dynamic_channel(Graphics::default());
+        }
+        Self {
+            carrier,
+            server: server.with_dynamic_channel(DisplayControlServer::new(Box::new(Layouts))),
+            partial: Vec::new(),
+            expected: 0,
+        }
+    }
+
+    pub(crate) fn carrier(&self) -> u16 {
+        self.carrier
+    }
+
+    pub(crate) fn start(&mut self, out: &mut Vec<u8>) {
+        let messages = self.server.start().expect("the capabilities request is constant");
+        self.write(messages, out);
+    }
+
+    /// Takes one chunk; hands what came on the graphics channel to `sink`.
+    pub(crate) fn chunk(
+        &mut self,
+        chunk: &[u8],
+        out: &mut Vec<u8>,
+        mut sink: impl FnMut(DynamicChannel, GraphicsEvent),
+    ) -> Result<(), SessionError> {
+        let Some(message) = self.assemble(chunk)? else {
+            return Ok(());
+        };
+        check_data_first(&message)?;
+        let messages = self.server.process(&message).map_err(|e| SessionError::Peer {
+            message: "dynamic channel message",
+            source: Some(Box::new(e)),
+        })?;
+        self.write(messages, out);
+        if let Some(id) = self.server.get_channel_id_by_type::<Graphics>()
+            && let Some(mut graphics) = self.server.dvc_by_id_mut::<Graphics>(id)
+        {
+            let carrier = self.carrier;
+            for event in graphics.processor_mut().take_events() {
+                sink(DynamicChannel { carrier, id }, event);
+            }
+        }
+        Ok(())
+    }
+
+    fn assemble(&mut self, chunk: &[u8]) -> Result<Option<Vec<u8>>, SessionError> {
+        const PEER: SessionError = SessionError::Peer {
+            message: "static channel chunk",
+            source: None,
+        };
+        let mut r = Reader(chunk);
+        let (Some(total), Some(flags)) = (r.u32(), r.u32()) else {
+            return Err(PEER);
+        };
+        let total = total as usize;
+        if total > MAX_MESSAGE {
+            return Err(SessionError::Oversized {
+                message: "static channel message",
+                announced: total,
+                limit: MAX_MESSAGE,
+            });
+        }
+        if flags & FLAG_FIRST != 0 {
+            self.partial.clear();
+            self.expected = total;
+        }
+        let grown = self.partial.len() + r.0.len();
+        if flags & FLAG_COMPRESSED != 0 || total != self.expected || grown > total {
+            return Err(PEER);
+        }
+        self.partial.extend_from_slice(r.0);
+        if flags & FLAG_LAST == 0 {
+            return Ok(None);
+        }
+        if grown != total {
+            return Err(PEER);
+        }
+        // A further chunk without FIRST must not match by accident.
+        self.expected = usize::MAX;
+        Ok(Some(core::mem::take(&mut self.partial)))
+    }
+
+    fn write(&self, messages: Vec<SvcMessage>, out: &mut Vec<u8>) {
+        for message in messages {
+            match message.encode_unframed_pdu() {
+                Ok(bytes) => wire::static_channel(out, self.carrier, &bytes),
+                Err(error) => tracing::warn!(%error, "a dynamic channel answer does not encode"),
+            }
+        }
+    }
+}
+
+/// Refuses fragmented messages that announce too much, and compression, which we never offer (DVC version 2).
+fn check_data_first(message: &[u8]) -> Result<(), SessionError> {
+    let mut r = Reader(message);
+    let Some(header) = r.u8() else {
+        return Ok(());
+    };
+    match header >> 4 {
+        COMMAND_DATA_FIRST => {}
+        COMMAND_DATA_FIRST_COMPRESSED | COMMAND_DATA_COMPRESSED => {
+            return Err(SessionError::Peer {
+                message: "dynamic channel message: compressed without an offer",
+                source: None,
+            });
+        }
+        _ => return Ok(()),
+    }
+    let mut variable = |code: u8| match code & 3 {
+        0 => r.u8().map(u32::from),
+        1 => r.u16().map(u32::from),
+        _ => r.u32(),
+    };
+    let _channel = variable(header);
+    match variable(header >> 2) {
+        Some(announced) if announced as usize > MAX_MESSAGE => Err(SessionError::Oversized {
+            message: "dynamic channel message",
+            announced: announced as usize,
+            limit: MAX_MESSAGE,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Answers display control with one monitor; what the client asks for has no effect yet.
+struct Layouts;
+
+impl DisplayControlHandler for Layouts {
+    fn monitor_layout(&self, layout: DisplayControlMonitorLayout) {
+        tracing::debug!(monitors = layout.monitors().len(), "layout request ignored");
+    }
+
+    fn capabilities(&self) -> ironrdp_pdu::PduResult<DisplayControlCapabilities> {
+        DisplayControlCapabilities::new(MONITORS, MONITOR_AREA.0, MONITOR_AREA.1)
+            .map_err(|e| ironrdp_pdu::encode_err!(e))
+    }
+}
