@@ -1,2 +1,24 @@
-//! rdpmux host.
+//! The rdpmux daemon: it reads the configuration, keeps users and the certificate, follows the VMs of the host and joins
+//! their screens to the port of the session engine.
+//!
+//! It is not a command line (that is the `rdpmux` binary) and speaks neither RDP (`server`) nor QEMU's protocols (`guest`).
 #![forbid(unsafe_code)]
+
+pub mod auth;
+mod certificate;
+pub mod config;
+mod daemon;
+mod pattern;
+mod private_file;
+mod probe;
+mod registry;
+mod task;
+
+pub use certificate::{CertificateError, Identity};
+pub use config::{Config, ConfigError};
+pub use daemon::{Daemon, StartError};
+pub use pattern::Pattern;
+pub use private_file::PrivateFileError;
+pub use probe::{ProbeError, QemuFacts, probe_qmp};
+pub use rdpmux_guest::testcard;
+pub use registry::{Grant, PatternError, SocketPattern};

@@ -1,0 +1,344 @@
+//! From texts to a valid [`Config`]: names, addresses, paths, patterns, ranges, and what must not be missing or double.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use rdpmux_model::{DesktopName, Rights};
+use rdpmux_server::{Limits, Logins, Routing};
+use toml::Spanned;
+
+use super::error::Problems;
+use super::{CertificateFiles, Config, Machine, Source, keys, raw};
+use crate::auth::UserName;
+use crate::pattern::Pattern;
+use crate::registry::{Grant, SocketPattern};
+
+/// Judges a file; what is wrong goes to `problems` and the result is then of no use.
+pub(super) fn check(file: &raw::File, directory: &Path, problems: &mut Problems<'_>) -> Config {
+    let defaults = Config::default();
+    let machines = machines(&file.vm, directory, problems);
+    let mut config = Config {
+        listen: file
+            .listen
+            .as_ref()
+            .and_then(|text| listen(text, problems))
+            .unwrap_or(defaults.listen),
+        state_dir: file
+            .state_dir
+            .as_ref()
+            .map_or(defaults.state_dir, |text| directory.join(text.get_ref())),
+        default_desktop: file
+            .default_desktop
+            .as_ref()
+            .and_then(|text| desktop_name("default_desktop", text, problems)),
+        routing: Routing {
+            server_names: texts("server_names", &file.server_names, problems),
+            login_domains: texts("login_domains", &file.login_domains, problems),
+        },
+        logins: logins(file, problems),
+        certificate: file.tls.as_ref().and_then(|tls| certificate(tls, directory, problems)),
+        discover: file
+            .discover
+            .iter()
+            .filter_map(|entry| discover(entry, directory, problems))
+            .collect(),
+        grants: file.grant.iter().filter_map(|entry| grant(entry, problems)).collect(),
+        limits: limits(&file.limits, problems),
+        machines,
+        warnings: Vec::new(),
+    };
+    check_whole(file, &config, problems);
+    config.warnings = warnings(&config);
+    config
+}
+
+/// What shows only when all parts are there.
+fn check_whole(file: &raw::File, config: &Config, problems: &mut Problems<'_>) {
+    if file.vm.is_empty() && file.discover.is_empty() {
+        problems.overall("there is nothing to serve; add a [[vm]] or a [[discover]] section");
+    }
+    if let (Some(name), Some(text)) = (&config.default_desktop, &file.default_desktop) {
+        let known = config
+            .machines
+            .iter()
+            .any(|machine| machine.name.vm().eq_ignore_ascii_case(name.vm()));
+        if !known && file.discover.is_empty() {
+            let names = config.machines.iter().map(|machine| machine.name.as_str());
+            let near = keys::nearest(name.vm(), names)
+                .map(|near| format!("; did you mean `{near}`?"))
+                .unwrap_or_default();
+            problems.at(
+                text.span().start,
+                format!("`default_desktop`: no [[vm]] is called `{}`{near}", name.vm()),
+            );
+        }
+    }
+}
+
+fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if config.grants.is_empty() {
+        warnings.push("there is no [[grant]]: nobody may see any desktop".to_owned());
+    }
+    for machine in &config.machines {
+        if !config.grants.is_empty() && !config.grants.iter().any(|grant| grant.covers(machine.name.vm())) {
+            warnings.push(format!(
+                "no [[grant]] covers the machine `{}`: nobody may see it",
+                machine.name
+            ));
+        }
+    }
+    warnings
+}
+
+fn listen(text: &Spanned<String>, problems: &mut Problems<'_>) -> Option<SocketAddr> {
+    let parsed = text.get_ref().parse();
+    if parsed.is_err() {
+        let what = format!(
+            "`listen` takes an address and a port such as 127.0.0.1:3389 or [::]:3389, not `{}`",
+            text.get_ref()
+        );
+        problems.at(text.span().start, what);
+    }
+    parsed.ok()
+}
+
+fn desktop_name(key: &str, text: &Spanned<String>, problems: &mut Problems<'_>) -> Option<DesktopName> {
+    match DesktopName::new(text.get_ref()) {
+        Ok(name) => Some(name),
+        Err(rule) => {
+            problems.at(
+                text.span().start,
+                format!("`{key}`: `{}` cannot name a desktop: {rule}", text.get_ref()),
+            );
+            None
+        }
+    }
+}
+
+fn texts(key: &str, texts: &[Spanned<String>], problems: &mut Problems<'_>) -> Vec<String> {
+    for text in texts.iter().filter(|text| text.get_ref().is_empty()) {
+        problems.at(text.span().start, format!("`{key}` has an empty entry"));
+    }
+    texts
+        .iter()
+        .map(|text| text.get_ref().trim_matches('.').to_owned())
+        .collect()
+}
+
+fn logins(file: &raw::File, problems: &mut Problems<'_>) -> Logins {
+    let on = |switch: &Option<Spanned<bool>>| switch.as_ref().is_none_or(|value| *value.get_ref());
+    let logins = Logins {
+        nla: on(&file.nla),
+        tls: on(&file.tls_logins),
+    };
+    if let (false, false, Some(switch)) = (logins.nla, logins.tls, &file.tls_logins) {
+        problems.at(
+            switch.span().start,
+            "`nla` and `tls_logins` are both false, so nobody could log in; leave one true",
+        );
+    }
+    logins
+}
+
+fn certificate(tls: &Spanned<raw::Tls>, directory: &Path, problems: &mut Problems<'_>) -> Option<CertificateFiles> {
+    let present = |key: &str, text: &Option<Spanned<String>>, problems: &mut Problems<'_>| {
+        let Some(text) = text else {
+            problems.at(
+                tls.span().start,
+                format!("[tls] needs `certificate` and `key`; `{key}` is missing"),
+            );
+            return None;
+        };
+        let path = directory.join(text.get_ref());
+        if let Err(error) = std::fs::metadata(&path) {
+            problems.at(text.span().start, format!("`tls.{key}`: {}: {error}", path.display()));
+        }
+        Some(path)
+    };
+    let certificate = present("certificate", &tls.get_ref().certificate, problems);
+    let key = present("key", &tls.get_ref().key, problems);
+    Some(CertificateFiles {
+        certificate: certificate?,
+        key: key?,
+    })
+}
+
+fn machines(entries: &[Spanned<raw::Vm>], directory: &Path, problems: &mut Problems<'_>) -> Vec<Machine> {
+    let mut seen = HashSet::new();
+    let mut machines = Vec::new();
+    for entry in entries {
+        let Some(text) = &entry.get_ref().name else {
+            problems.at(entry.span().start, "this [[vm]] has no `name`");
+            continue;
+        };
+        let name = desktop_name("name", text, problems);
+        if name.as_ref().is_some_and(|name| name.as_str().contains('/')) {
+            problems.at(
+                text.span().start,
+                format!(
+                    "`name`: `{}` must not contain a /, which marks further heads",
+                    text.get_ref()
+                ),
+            );
+        } else if name.as_ref().is_some_and(|name| !seen.insert(name.clone())) {
+            problems.at(
+                text.span().start,
+                format!("`name`: there is already a [[vm]] called `{}`", text.get_ref()),
+            );
+        }
+        let source = source(entry, directory, problems);
+        machines.extend(name.zip(source).map(|(name, source)| Machine { name, source }));
+    }
+    machines
+}
+
+fn source(entry: &Spanned<raw::Vm>, directory: &Path, problems: &mut Problems<'_>) -> Option<Source> {
+    let vm = entry.get_ref();
+    match (&vm.qmp, &vm.dbus, &vm.dbus_vm) {
+        (Some(_), Some(dbus), _) => {
+            problems.at(dbus.span().start, "this [[vm]] has both `qmp` and `dbus`; keep one");
+            None
+        }
+        (None, None, _) => {
+            problems.at(
+                entry.span().start,
+                "this [[vm]] has neither `qmp` nor `dbus`, so there is no way to its screen",
+            );
+            None
+        }
+        (Some(_), None, Some(dbus_vm)) => {
+            problems.at(
+                dbus_vm.span().start,
+                "`dbus_vm` goes with `dbus`; a QMP socket has one machine only",
+            );
+            None
+        }
+        (Some(qmp), None, None) => Some(Source::Qmp(directory.join(qmp.get_ref()))),
+        (None, Some(dbus), vm) => {
+            if !dbus.get_ref().contains(':') {
+                let what = format!(
+                    "`dbus` takes a D-Bus address such as unix:path=/run/x.sock, not `{}`",
+                    dbus.get_ref()
+                );
+                problems.at(dbus.span().start, what);
+            }
+            Some(Source::Bus {
+                address: dbus.get_ref().clone(),
+                vm: vm.as_ref().map(|vm| vm.get_ref().clone()),
+            })
+        }
+    }
+}
+
+fn discover(entry: &Spanned<raw::Discover>, directory: &Path, problems: &mut Problems<'_>) -> Option<SocketPattern> {
+    let Some(text) = &entry.get_ref().qmp else {
+        problems.at(entry.span().start, "this [[discover]] has no `qmp` pattern");
+        return None;
+    };
+    match SocketPattern::new(&directory.join(text.get_ref())) {
+        Ok(pattern) => Some(pattern),
+        Err(rule) => {
+            problems.at(
+                text.span().start,
+                format!("`discover.qmp`: `{}`: {rule}", text.get_ref()),
+            );
+            None
+        }
+    }
+}
+
+fn grant(entry: &Spanned<raw::Grant>, problems: &mut Problems<'_>) -> Option<Grant> {
+    let grant = entry.get_ref();
+    for (key, list, nobody) in [
+        ("users", &grant.users, "nobody"),
+        ("vms", &grant.vms, "no machine"),
+        ("rights", &grant.rights, "no right"),
+    ] {
+        if list.is_empty() {
+            problems.at(
+                entry.span().start,
+                format!("this [[grant]] is for {nobody}; give `{key}`"),
+            );
+            return None;
+        }
+    }
+    for user in &grant.users {
+        let plain = user.get_ref().replace(['*', '?'], "x");
+        if UserName::new(&plain).is_err() {
+            problems.at(
+                user.span().start,
+                format!("`users`: `{}` cannot name a user", user.get_ref()),
+            );
+        }
+    }
+    for vm in &grant.vms {
+        let plain = vm.get_ref().replace(['*', '?'], "x");
+        if DesktopName::new(&plain).is_err() || plain.contains('/') {
+            problems.at(
+                vm.span().start,
+                format!("`vms`: `{}` cannot name a machine", vm.get_ref()),
+            );
+        }
+    }
+    let patterns = |list: &[Spanned<String>]| list.iter().map(|text| Pattern::new(text.get_ref().as_str())).collect();
+    Some(Grant {
+        users: patterns(&grant.users),
+        vms: patterns(&grant.vms),
+        rights: rights(&grant.rights, problems),
+    })
+}
+
+fn rights(words: &[Spanned<String>], problems: &mut Problems<'_>) -> Rights {
+    let mut rights = Rights::default();
+    for word in words {
+        match word.get_ref().as_str() {
+            "view" => rights.view = true,
+            "control" => rights = Rights::CONTROL,
+            other => {
+                let near = keys::nearest(other, ["view", "control"]).map(|near| format!("did you mean `{near}`?"));
+                let near = near.unwrap_or_else(|| "the rights are view and control".to_owned());
+                problems.at(
+                    word.span().start,
+                    format!("`rights`: there is no right `{other}`; {near}"),
+                );
+            }
+        }
+    }
+    rights
+}
+
+fn limits(raw: &raw::Limits, problems: &mut Problems<'_>) -> Limits {
+    let defaults = Limits::default();
+    let mut number = |key: &str, value: &Option<Spanned<i64>>, most: u32| -> Option<u32> {
+        let value = value.as_ref()?;
+        let fits = u32::try_from(*value.get_ref())
+            .ok()
+            .filter(|number| (1..=most).contains(number));
+        if fits.is_none() {
+            problems.at(
+                value.span().start,
+                format!("`limits.{key}` takes 1 to {most}, not {}", value.get_ref()),
+            );
+        }
+        fits
+    };
+    let handshake = number("handshake_seconds", &raw.handshake_seconds, 600);
+    let write = number("write_seconds", &raw.write_seconds, 600);
+    let handshakes = number("handshakes", &raw.handshakes, 65_536);
+    let per_address = number("handshakes_per_address", &raw.handshakes_per_address, 65_536);
+    let sessions = number("sessions", &raw.sessions, 65_536);
+    let seconds =
+        |value: Option<u32>, default| value.map_or(default, |seconds| Duration::from_secs(u64::from(seconds)));
+    let count = |value: Option<u32>, default| value.and_then(|count| usize::try_from(count).ok()).unwrap_or(default);
+    Limits {
+        handshake: seconds(handshake, defaults.handshake),
+        write: seconds(write, defaults.write),
+        handshakes: count(handshakes, defaults.handshakes),
+        handshakes_per_address: count(per_address, defaults.handshakes_per_address),
+        sessions: count(sessions, defaults.sessions),
+        ..defaults
+    }
+}

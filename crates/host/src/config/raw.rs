@@ -1,0 +1,67 @@
+//! The configuration file as serde reads it: texts and numbers with their places, nothing judged yet. `settings` has the
+//! same keys with their meaning; a test holds the two together.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+type Text = Spanned<String>;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) listen: Option<Text>,
+    pub(super) state_dir: Option<Text>,
+    pub(super) default_desktop: Option<Text>,
+    pub(super) server_names: Vec<Text>,
+    pub(super) login_domains: Vec<Text>,
+    pub(super) nla: Option<Spanned<bool>>,
+    pub(super) tls_logins: Option<Spanned<bool>>,
+    pub(super) tls: Option<Spanned<Tls>>,
+    pub(super) vm: Vec<Spanned<Vm>>,
+    pub(super) discover: Vec<Spanned<Discover>>,
+    pub(super) grant: Vec<Spanned<Grant>>,
+    pub(super) limits: Limits,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) certificate: Option<Text>,
+    pub(super) key: Option<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Vm {
+    pub(super) name: Option<Text>,
+    pub(super) qmp: Option<Text>,
+    pub(super) dbus: Option<Text>,
+    pub(super) dbus_vm: Option<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Discover {
+    pub(super) qmp: Option<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Grant {
+    #[serde(default)]
+    pub(super) users: Vec<Text>,
+    #[serde(default)]
+    pub(super) vms: Vec<Text>,
+    #[serde(default)]
+    pub(super) rights: Vec<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Limits {
+    pub(super) handshake_seconds: Option<Spanned<i64>>,
+    pub(super) write_seconds: Option<Spanned<i64>>,
+    pub(super) handshakes: Option<Spanned<i64>>,
+    pub(super) handshakes_per_address: Option<Spanned<i64>>,
+    pub(super) sessions: Option<Spanned<i64>>,
+}

@@ -1,0 +1,238 @@
+//! Every setting of the configuration file in one table: what it is called, what it takes, its default and what it does.
+//! The reader checks keys and types against it and the reference is printed from it; nothing else lists settings.
+
+use std::fmt::Write as _;
+
+/// What a setting takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Texts,
+    Switch,
+    Number,
+}
+
+impl Kind {
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Text => "a text in quotes",
+            Self::Texts => "a list of texts, for example [\"a\", \"b\"]",
+            Self::Switch => "true or false",
+            Self::Number => "a whole number",
+        }
+    }
+}
+
+/// One key.
+pub(super) struct Setting {
+    pub(super) key: &'static str,
+    pub(super) kind: Kind,
+    /// As it would be written; empty if there is none.
+    pub(super) default: &'static str,
+    pub(super) text: &'static str,
+}
+
+/// Where keys stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Before the first header.
+    Top,
+    /// `[name]`, at most once.
+    Table,
+    /// `[[name]]`, any number of times.
+    List,
+}
+
+pub(super) struct Section {
+    pub(super) name: &'static str,
+    pub(super) form: Form,
+    pub(super) text: &'static str,
+    pub(super) settings: &'static [Setting],
+}
+
+impl Section {
+    /// As its header is written; empty at the top.
+    pub(super) fn header(&self) -> String {
+        match self.form {
+            Form::Top => String::new(),
+            Form::Table => format!("[{}]", self.name),
+            Form::List => format!("[[{}]]", self.name),
+        }
+    }
+}
+
+const fn setting(key: &'static str, kind: Kind, default: &'static str, text: &'static str) -> Setting {
+    Setting {
+        key,
+        kind,
+        default,
+        text,
+    }
+}
+
+pub(super) const SECTIONS: &[Section] = &[
+    Section {
+        name: "",
+        form: Form::Top,
+        text: "",
+        settings: &[
+            setting(
+                "listen",
+                Kind::Text,
+                "\"127.0.0.1:3389\"",
+                "Address and port to listen on. Port 0 lets the kernel choose.",
+            ),
+            setting(
+                "state_dir",
+                Kind::Text,
+                "\"/var/lib/rdpmux\"",
+                "Directory of the certificate and the users file, made with mode 0700.",
+            ),
+            setting(
+                "default_desktop",
+                Kind::Text,
+                "",
+                "Desktop for clients that name none. Without it: the only desktop, if there is exactly one.",
+            ),
+            setting(
+                "server_names",
+                Kind::Texts,
+                "[]",
+                "With \"consoles.example\" the TLS server name web1.consoles.example chooses the desktop web1.",
+            ),
+            setting(
+                "login_domains",
+                Kind::Texts,
+                "[]",
+                "Login domains that are real ones, so that CORP\\alice does not ask for a desktop CORP.",
+            ),
+            setting("nla", Kind::Switch, "true", "Offer Network Level Authentication."),
+            setting(
+                "tls_logins",
+                Kind::Switch,
+                "true",
+                "Offer name and password inside TLS, for clients without NLA.",
+            ),
+        ],
+    },
+    Section {
+        name: "tls",
+        form: Form::Table,
+        text: "A certificate of your own. Without it one is made on first start and kept in state_dir.",
+        settings: &[
+            setting(
+                "certificate",
+                Kind::Text,
+                "",
+                "PEM file with the certificate chain, leaf first.",
+            ),
+            setting("key", Kind::Text, "", "PEM file with its private key, mode 0600."),
+        ],
+    },
+    Section {
+        name: "vm",
+        form: Form::List,
+        text: "A machine with a fixed name. Give either qmp or dbus.",
+        settings: &[
+            setting("name", Kind::Text, "", "Name by which clients ask for it."),
+            setting(
+                "qmp",
+                Kind::Text,
+                "",
+                "QMP socket of a QEMU started with -display dbus,p2p=yes.",
+            ),
+            setting(
+                "dbus",
+                Kind::Text,
+                "",
+                "D-Bus address of a QEMU started with -display dbus, for example unix:path=/run/x.sock.",
+            ),
+            setting(
+                "dbus_vm",
+                Kind::Text,
+                "",
+                "Name or UUID of the machine, if that bus carries several.",
+            ),
+        ],
+    },
+    Section {
+        name: "discover",
+        form: Form::List,
+        text: "Machines that come and go: each matching socket is one, named after the file without its ending.",
+        settings: &[setting(
+            "qmp",
+            Kind::Text,
+            "",
+            "Pattern for QMP sockets, with * and ? in the file name, for example /run/rdpmux/vm/*.qmp.",
+        )],
+    },
+    Section {
+        name: "grant",
+        form: Form::List,
+        text: "Who may do what. Rights of several grants add up; without a grant nobody sees anything.",
+        settings: &[
+            setting("users", Kind::Texts, "", "User names; * and ? match as in a shell."),
+            setting("vms", Kind::Texts, "", "Machine names; * and ? match as in a shell."),
+            setting(
+                "rights",
+                Kind::Texts,
+                "",
+                "\"view\" to see, \"control\" to see, type and click.",
+            ),
+        ],
+    },
+    Section {
+        name: "limits",
+        form: Form::Table,
+        text: "Ceilings. What exceeds one ends that connection only.",
+        settings: &[
+            setting(
+                "handshake_seconds",
+                Kind::Number,
+                "20",
+                "From connecting to the end of the login.",
+            ),
+            setting(
+                "write_seconds",
+                Kind::Number,
+                "15",
+                "A client that takes nothing for this long is dropped.",
+            ),
+            setting(
+                "handshakes",
+                Kind::Number,
+                "256",
+                "Connections that have not logged in yet.",
+            ),
+            setting(
+                "handshakes_per_address",
+                Kind::Number,
+                "32",
+                "The same from one address.",
+            ),
+            setting("sessions", Kind::Number, "512", "Sessions at once."),
+        ],
+    },
+];
+
+/// The reference page: every setting with its default, in the form of a configuration file.
+pub fn reference() -> String {
+    let mut page = String::new();
+    for section in SECTIONS {
+        if section.form != Form::Top {
+            let _ = writeln!(page, "\n# {}\n{}", section.text, section.header());
+        }
+        for setting in section.settings {
+            let _ = writeln!(page, "  # {}", setting.text);
+            match setting.default {
+                "" => {
+                    let _ = writeln!(page, "  {} = …  ({})", setting.key, setting.kind.words());
+                }
+                default => {
+                    let _ = writeln!(page, "  {} = {default}", setting.key);
+                }
+            }
+        }
+    }
+    page
+}

@@ -1,0 +1,122 @@
+//! The daemon put together: bind, machines, server; and its end. Signals, output and exit codes are the binary's.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rdpmux_model::DesktopName;
+use rdpmux_server::{ServerConfig, Stopper};
+use tokio::net::TcpListener;
+use tracing::{error, info};
+
+use crate::auth::Users;
+use crate::certificate::Identity;
+use crate::config::Config;
+use crate::registry::Registry;
+use crate::task::TaskGuard;
+
+/// Why the daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {}", advice(source))]
+    Bind {
+        /// The address of the configuration.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn advice(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program listens there; stop it, or choose another port with --listen or `listen`".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; choose another with --listen or `listen`".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "not permitted; choose a port of 1024 or above with --listen or `listen`".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// A running daemon. Dropping it ends it without telling its clients; [`Daemon::drain`] tells them.
+pub struct Daemon {
+    address: SocketAddr,
+    fingerprint: String,
+    stopper: Stopper,
+    server: TaskGuard,
+    registry: Registry,
+}
+
+impl Daemon {
+    /// Binds, starts the machines and serves. Clients may connect when it returns.
+    ///
+    /// # Errors
+    /// [`StartError::Bind`].
+    pub async fn start(config: &Config, users: Arc<Users>, identity: &Identity) -> Result<Self, StartError> {
+        let bind = |source| StartError::Bind {
+            address: config.listen,
+            source,
+        };
+        let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        let registry = Registry::start(config).await;
+        let server = ServerConfig {
+            tls: identity.tls(),
+            accounts: users,
+            directory: registry.board(),
+            logins: config.logins,
+            routing: config.routing.clone(),
+            limits: config.limits.clone(),
+        };
+        let (stopper, stop) = rdpmux_server::stop_pair();
+        let server = TaskGuard::spawn(rdpmux_server::serve(listener, Arc::new(server), stop));
+        info!(%address, certificate_sha256 = identity.fingerprint(), "listening");
+        Ok(Self {
+            address,
+            fingerprint: identity.fingerprint().to_owned(),
+            stopper,
+            server,
+            registry,
+        })
+    }
+
+    /// Where clients connect, with the port that the kernel chose.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// SHA-256 of the certificate as 64 hexadecimal digits.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Desktops that can be reached now.
+    pub fn desktops(&self) -> Vec<DesktopName> {
+        self.registry.names()
+    }
+
+    /// Takes the grants and the default desktop of a configuration that was read again. Other changes need a restart;
+    /// the users file is followed without this.
+    pub fn reload(&self, config: &Config) {
+        self.registry.reload(config);
+        info!(grants = config.grants.len(), "grants read again");
+    }
+
+    /// Resolves only if the server ends by itself, which is a bug. Cancel-safe.
+    pub async fn failed(&mut self) {
+        if let Err(error) = self.server.finished().await {
+            error!(%error, "the server's task broke off");
+        }
+    }
+
+    /// Tells all clients, closes their sessions and lets go of the machines, which run on.
+    pub async fn drain(mut self) {
+        self.stopper.stop();
+        self.failed().await;
+    }
+}

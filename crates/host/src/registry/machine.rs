@@ -1,0 +1,119 @@
+//! One machine: its backend's heads become desktops, its events become log lines. Dropping the task that runs it takes
+//! its desktops off the port.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rdpmux_guest::{GuestEvent, GuestSpec, GuestTask, HeadPort, qemu};
+use rdpmux_model::DesktopName;
+use rdpmux_server::{Desktop, DesktopSource};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::board::{Board, Ticket};
+use crate::config::{self, Source};
+use crate::task::TaskGuard;
+
+/// Events of a backend that may wait; a backend waits for room, so nothing is lost.
+const EVENTS: usize = 16;
+
+pub(super) struct Machine {
+    name: DesktopName,
+    board: Arc<Board>,
+    heads: HashMap<u32, (Desktop, Ticket)>,
+    uuid: Option<String>,
+    _guest: GuestTask,
+}
+
+impl Machine {
+    /// Starts the backend and the task that follows it.
+    pub(super) fn start(machine: &config::Machine, board: Arc<Board>) -> TaskGuard {
+        let (sender, events) = mpsc::channel(EVENTS);
+        let title = machine.name.as_str().to_owned();
+        let guest = rdpmux_guest::spawn(spec(&machine.source), title, sender);
+        let machine = Self {
+            name: machine.name.clone(),
+            board,
+            heads: HashMap::new(),
+            uuid: None,
+            _guest: guest,
+        };
+        TaskGuard::spawn(machine.run(events))
+    }
+
+    async fn run(mut self, mut events: mpsc::Receiver<GuestEvent>) {
+        while let Some(event) = events.recv().await {
+            self.on_event(event);
+        }
+    }
+
+    fn on_event(&mut self, event: GuestEvent) {
+        match event {
+            GuestEvent::Identified { name, uuid } => self.identified(name, uuid),
+            GuestEvent::HeadAdded(port) => self.add_head(port),
+            GuestEvent::HeadRemoved { index } => self.remove_head(index),
+            GuestEvent::Notice(notice) => info!(desktop = %self.name, ?notice, "machine changed state"),
+        }
+    }
+
+    fn identified(&mut self, name: Option<String>, uuid: Option<String>) {
+        info!(desktop = %self.name, ?name, ?uuid, "machine identified");
+        if let Some(name) = name.filter(|name| !name.eq_ignore_ascii_case(self.name.as_str())) {
+            warn!(desktop = %self.name, machine = ?name, "the machine calls itself differently; clients reach it by the desktop's name");
+        }
+        if let (Some(before), Some(now)) = (&self.uuid, &uuid)
+            && before != now
+        {
+            warn!(desktop = %self.name, ?before, ?now, "another machine answers now behind this desktop");
+        }
+        self.uuid = uuid.or(self.uuid.take());
+    }
+
+    fn add_head(&mut self, port: HeadPort) {
+        let index = port.index;
+        let Some(name) = head_name(&self.name, index) else {
+            warn!(desktop = %self.name, head = index, "the name is too long for a further head, which is left out");
+            return;
+        };
+        info!(desktop = %name, label = ?port.label, "desktop added");
+        let source = DesktopSource {
+            surface: port.surface,
+            frames: port.frames,
+            state: port.state,
+            input: port.input,
+        };
+        // The old desktop of that head, if any, ends before the new one is shown.
+        self.remove_head(index);
+        let desktop = Desktop::spawn(name, source);
+        let ticket = Board::publish(&self.board, desktop.handle());
+        self.heads.insert(index, (desktop, ticket));
+    }
+
+    fn remove_head(&mut self, index: u32) {
+        if let Some((desktop, _ticket)) = self.heads.remove(&index) {
+            info!(desktop = %desktop.handle().name(), "desktop removed");
+        }
+    }
+}
+
+/// `web1` for head 0, `web1/1` for head 1 and so on.
+fn head_name(machine: &DesktopName, index: u32) -> Option<DesktopName> {
+    match index {
+        0 => Some(machine.clone()),
+        further => DesktopName::new(&format!("{machine}/{further}")).ok(),
+    }
+}
+
+fn spec(source: &Source) -> GuestSpec {
+    match source {
+        Source::TestCard(config) => GuestSpec::TestCard(*config),
+        Source::Qmp(path) => GuestSpec::Qemu(qemu::Config::qmp(path)),
+        Source::Bus { address, vm } => GuestSpec::Qemu(qemu::Config {
+            address: qemu::Address::Bus {
+                address: address.clone(),
+                vm: vm.clone(),
+            },
+            qmp_stay: false,
+        }),
+    }
+}

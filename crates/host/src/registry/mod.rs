@@ -1,0 +1,185 @@
+//! The registry: which machines there are, their desktops, and who may reach them.
+//!
+//! `discover` looks for sockets, `roster` decides who comes and goes, `machine` joins a backend to desktops, `board` is
+//! what sessions read, `grants` are the rights. This file is the task that owns the machines.
+
+mod board;
+mod discover;
+mod grants;
+mod machine;
+mod roster;
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdpmux_model::DesktopName;
+use tokio::time::{Instant, MissedTickBehavior};
+use tracing::{error, info, warn};
+
+pub(crate) use board::Board;
+pub use discover::{PatternError, SocketPattern};
+pub use grants::Grant;
+
+use crate::config::{Config, Machine, Source};
+use crate::task::TaskGuard;
+use grants::Policy;
+use roster::{Change, Roster};
+
+/// How often directories are looked at and machines counted.
+const SCAN: Duration = Duration::from_secs(1);
+/// How long a start waits for the desktops of the configuration, which backends give at once.
+const SETTLE: Duration = Duration::from_secs(5);
+/// A machine whose task ended by itself, which is a bug, is started again this often.
+const RESTARTS: u32 = 5;
+
+/// Dropping it takes all desktops off the port.
+pub(crate) struct Registry {
+    board: Arc<Board>,
+    _task: TaskGuard,
+}
+
+impl Registry {
+    /// Starts all machines and waits until the fixed ones can be reached.
+    pub(crate) async fn start(config: &Config) -> Self {
+        let board = Board::new(policy(config));
+        let mut follower = Follower {
+            board: board.clone(),
+            running: HashMap::new(),
+            roster: Roster::new(config.machines.iter().map(|machine| machine.name.clone())),
+            discover: config.discover.clone(),
+            unreadable: HashSet::new(),
+        };
+        for machine in &config.machines {
+            follower.add(machine.clone());
+        }
+        let names: Vec<_> = config.machines.iter().map(|machine| machine.name.clone()).collect();
+        let task = TaskGuard::spawn(follower.run());
+        if tokio::time::timeout(SETTLE, board.wait_for(&names)).await.is_err() {
+            warn!("not every configured machine has a desktop yet");
+        }
+        Self { board, _task: task }
+    }
+
+    pub(crate) fn board(&self) -> Arc<Board> {
+        self.board.clone()
+    }
+
+    /// Grants and the default desktop of a configuration that was read again.
+    pub(crate) fn reload(&self, config: &Config) {
+        self.board.replace_policy(policy(config));
+    }
+
+    pub(crate) fn names(&self) -> Vec<DesktopName> {
+        self.board.names()
+    }
+}
+
+fn policy(config: &Config) -> Policy {
+    Policy {
+        grants: config.grants.clone(),
+        default_desktop: config.default_desktop.clone(),
+    }
+}
+
+struct Follower {
+    board: Arc<Board>,
+    running: HashMap<DesktopName, Running>,
+    roster: Roster,
+    discover: Vec<SocketPattern>,
+    /// Directories whose failure was reported already.
+    unreadable: HashSet<PathBuf>,
+}
+
+struct Running {
+    machine: Machine,
+    task: TaskGuard,
+    restarts: u32,
+}
+
+impl Follower {
+    async fn run(mut self) {
+        let mut clock = tokio::time::interval(SCAN);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            clock.tick().await;
+            self.restart_ended();
+            if !self.discover.is_empty() {
+                self.scan().await;
+            }
+        }
+    }
+
+    async fn scan(&mut self) {
+        let patterns = self.discover.clone();
+        let scan = move || patterns.into_iter().map(|p| (p.scan(), p)).collect::<Vec<_>>();
+        let Ok(results) = tokio::task::spawn_blocking(scan).await else {
+            return;
+        };
+        let mut found = Vec::new();
+        for (result, pattern) in results {
+            let directory = pattern.directory().to_owned();
+            match result {
+                Ok(sockets) => {
+                    self.unreadable.remove(&directory);
+                    found.extend(sockets);
+                }
+                Err(error) => {
+                    if self.unreadable.insert(directory) {
+                        warn!(directory = %pattern.directory().display(), %error, "cannot look for machines; trying on");
+                    }
+                }
+            }
+        }
+        let board = self.board.clone();
+        let changes = self
+            .roster
+            .reconcile(&found, Instant::now().into_std(), |name| board.viewers(name));
+        for change in changes {
+            self.apply(change);
+        }
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Add { name, socket } => {
+                info!(machine = %name, socket = %socket.display(), "machine appeared");
+                self.add(Machine {
+                    name,
+                    source: Source::Qmp(socket),
+                });
+            }
+            Change::Remove { name } => {
+                info!(machine = %name, "machine is gone");
+                self.running.remove(&name);
+            }
+            Change::Refuse { socket, why } => warn!(socket = %socket.display(), why, "socket left alone"),
+        }
+    }
+
+    fn add(&mut self, machine: Machine) {
+        let task = machine::Machine::start(&machine, self.board.clone());
+        self.running.insert(
+            machine.name.clone(),
+            Running {
+                machine,
+                task,
+                restarts: 0,
+            },
+        );
+    }
+
+    fn restart_ended(&mut self) {
+        for running in self.running.values_mut().filter(|running| running.task.is_finished()) {
+            if running.restarts < RESTARTS {
+                running.restarts += 1;
+                error!(machine = %running.machine.name, restarts = running.restarts, "machine's task ended; starting it again");
+                running.task = machine::Machine::start(&running.machine, self.board.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

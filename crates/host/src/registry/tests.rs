@@ -1,0 +1,121 @@
+//! The registry with test cards and with sockets behind which nobody speaks: desktops come, go and keep their owner.
+
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use rdpmux_guest::testcard;
+use rdpmux_server::Directory;
+
+use super::*;
+
+fn name(text: &str) -> DesktopName {
+    DesktopName::new(text).expect("valid")
+}
+
+fn test_card(text: &str) -> Machine {
+    Machine {
+        name: name(text),
+        source: Source::TestCard(testcard::Config::default()),
+    }
+}
+
+async fn until_gone(board: &Board, machine: &str) {
+    let gone = async {
+        while board.find(&name(machine)).is_some() {
+            tokio::time::sleep(SCAN).await;
+        }
+    };
+    tokio::time::timeout(roster::GRACE * 3, gone)
+        .await
+        .expect("the desktop goes after the grace");
+}
+
+#[tokio::test]
+async fn fixed_machines_can_be_reached_when_the_start_returns() {
+    let config = Config {
+        machines: vec![test_card("north"), test_card("south")],
+        ..Config::default()
+    };
+    let registry = Registry::start(&config).await;
+    assert_eq!(registry.names(), [name("north"), name("south")]);
+    assert_eq!(
+        registry
+            .board()
+            .find(&name("NORTH"))
+            .map(|found| found.name().as_str().to_owned()),
+        Some("north".into())
+    );
+    assert!(registry.board().find(&name("east")).is_none());
+}
+
+#[tokio::test]
+async fn the_default_is_the_configured_desktop_else_the_only_machine() {
+    let default = |registry: &Registry| {
+        registry
+            .board()
+            .default_desktop()
+            .map(|found| found.name().as_str().to_owned())
+    };
+    let mut config = Config {
+        machines: vec![test_card("north")],
+        ..Config::default()
+    };
+    let registry = Registry::start(&config).await;
+    assert_eq!(default(&registry).as_deref(), Some("north"));
+    config.machines.push(test_card("south"));
+    let registry = Registry::start(&config).await;
+    assert_eq!(default(&registry), None, "with two machines a client must choose");
+    config.default_desktop = Some(name("South"));
+    registry.reload(&config);
+    assert_eq!(
+        default(&registry).as_deref(),
+        Some("south"),
+        "the default may change while the daemon runs"
+    );
+}
+
+#[tokio::test]
+async fn a_dropped_registry_takes_its_desktops_down() {
+    let config = Config {
+        machines: vec![test_card("north")],
+        ..Config::default()
+    };
+    let registry = Registry::start(&config).await;
+    let board = registry.board();
+    let mut changes = board.subscribe();
+    drop(registry);
+    let empty = changes.wait_for(|_| board.names().is_empty());
+    tokio::time::timeout(Duration::from_secs(10), empty)
+        .await
+        .expect("in time")
+        .expect("the board lives");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sockets_that_come_and_go_bring_and_take_their_desktops() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let socket = directory.path().join("web1.qmp");
+    let pattern = SocketPattern::new(&directory.path().join("*.qmp")).expect("pattern");
+    let config = Config {
+        discover: vec![pattern],
+        machines: vec![test_card("north")],
+        ..Config::default()
+    };
+    let registry = Registry::start(&config).await;
+    let board = registry.board();
+    assert_eq!(registry.names(), [name("north")]);
+
+    let listener = bind(&socket);
+    board.wait_for(&[name("web1")]).await;
+    drop(listener);
+    std::fs::remove_file(&socket).expect("remove");
+    until_gone(&board, "web1").await;
+
+    let _listener = bind(&socket);
+    board.wait_for(&[name("web1")]).await;
+    assert_eq!(registry.names(), [name("north"), name("web1")]);
+}
+
+fn bind(path: &Path) -> UnixListener {
+    UnixListener::bind(path).expect("bind")
+}
