@@ -19,7 +19,11 @@ pub struct Novelty {
 /// # Panics
 /// If a row is not inside the bytes, or `width` is over 64.
 pub fn novelty(level: Level, source: Rows<'_>, width: usize, height: usize) -> Novelty {
-    dispatch!(level, count(source, width, height), avx2(source, width, height))
+    dispatch!(
+        level,
+        count(source, width, height),
+        avx2::novelty(source, width, height)
+    )
 }
 
 /// The colour of a rectangle that has only one.
@@ -33,13 +37,84 @@ pub fn single_color(source: Rows<'_>, width: usize, height: usize) -> Option<[u8
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn avx2(source: Rows<'_>, width: usize, height: usize) -> Novelty {
-    // The same loops, vectorised by the compiler for AVX2.
-    count(source, width, height)
+mod avx2 {
+    use std::arch::x86_64::{
+        __m256i, _mm256_andnot_si256, _mm256_cmpeq_epi32, _mm256_or_si256, _mm256_set1_epi8, _mm256_setzero_si256,
+        _mm256_sub_epi32, _mm256_subs_epu8,
+    };
+
+    use super::Novelty;
+    use crate::Rows;
+    use crate::vector::{load_bytes, store_bytes};
+
+    /// A row with its first pixel repeated before it and its last one after it: repeated pixels are never novel, so
+    /// every row counts as 64 columns.
+    type Padded = [u8; 4 + 256];
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn novelty(source: Rows<'_>, width: usize, height: usize) -> Novelty {
+        let (mut row, mut above) = ([0; 260], [0; 260]);
+        let (mut novel, mut small) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+        for y in 0..height {
+            pad(source.row(y, width * 4), &mut row);
+            if y > 0 {
+                count_row(&row, &above, &mut novel, &mut small);
+            }
+            std::mem::swap(&mut row, &mut above);
+        }
+        let (novel, small) = (sum(novel), sum(small));
+        Novelty {
+            small,
+            big: novel - small,
+        }
+    }
+
+    fn pad(pixels: &[u8], row: &mut Padded) {
+        let (Some(first), Some(last)) = (pixels.first_chunk::<4>(), pixels.last_chunk::<4>()) else {
+            return;
+        };
+        row[..4].copy_from_slice(first);
+        row[4..4 + pixels.len()].copy_from_slice(pixels);
+        row[4 + pixels.len()..].as_chunks_mut().0.fill(*last);
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn count_row(row: &Padded, above: &Padded, novel: &mut __m256i, small: &mut __m256i) {
+        let here = row[4..].as_chunks::<32>().0.iter();
+        let left = row.as_chunks::<32>().0.iter();
+        let above = above[4..].as_chunks::<32>().0.iter();
+        for ((here, left), above) in here.zip(left).zip(above) {
+            let (here, left, above) = (load_bytes(here), load_bytes(left), load_bytes(above));
+            let known = _mm256_or_si256(_mm256_cmpeq_epi32(here, left), _mm256_cmpeq_epi32(here, above));
+            let near = _mm256_or_si256(near(here, left), near(here, above));
+            let all = _mm256_cmpeq_epi32(here, here);
+            // A true lane is −1.
+            *novel = _mm256_sub_epi32(*novel, _mm256_andnot_si256(known, all));
+            *small = _mm256_sub_epi32(*small, _mm256_andnot_si256(known, near));
+        }
+    }
+
+    /// Lanes whose bytes are each within 4; the fourth ones are equal.
+    #[target_feature(enable = "avx2")]
+    fn near(a: __m256i, b: __m256i) -> __m256i {
+        let distance = _mm256_or_si256(_mm256_subs_epu8(a, b), _mm256_subs_epu8(b, a));
+        let beyond = _mm256_subs_epu8(distance, _mm256_set1_epi8(4));
+        _mm256_cmpeq_epi32(beyond, _mm256_setzero_si256())
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn sum(lanes: __m256i) -> u32 {
+        let mut bytes = [0; 32];
+        store_bytes(&mut bytes, lanes);
+        bytes
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|lane| u32::from_le_bytes(*lane))
+            .sum()
+    }
 }
 
-#[inline(always)]
 fn count(source: Rows<'_>, width: usize, height: usize) -> Novelty {
     let mut sum = Novelty::default();
     let mut above = [0_u32; 64];
@@ -56,7 +131,6 @@ fn count(source: Rows<'_>, width: usize, height: usize) -> Novelty {
     sum
 }
 
-#[inline(always)]
 fn count_row(row: &[u32], above: &[u32], sum: &mut Novelty) {
     let (mut novel, mut small) = (0, 0);
     for x in 1..row.len() {
@@ -71,7 +145,6 @@ fn count_row(row: &[u32], above: &[u32], sum: &mut Novelty) {
 }
 
 /// Whether B, G and R are each within 4.
-#[inline(always)]
 fn near(a: u32, b: u32) -> bool {
     let channel = |shift: u32| ((a >> shift & 255) as i32 - (b >> shift & 255) as i32).unsigned_abs();
     channel(0) <= 4 && channel(8) <= 4 && channel(16) <= 4

@@ -110,6 +110,13 @@ fn tile_stages_are_equal_at_every_level() {
         } else if round % 3 == 1 {
             pixels.iter_mut().enumerate().for_each(|(i, p)| *p = (i / 9) as u8);
         }
+        for row in pixels.chunks_mut(stride) {
+            row[..width * 4]
+                .as_chunks_mut::<4>()
+                .0
+                .iter_mut()
+                .for_each(|p| p[3] = 255);
+        }
         let quant = RfxQuant(std::array::from_fn(|_| 6 + noise.below(5) as u8));
         let source = Rows { bytes: &pixels, stride };
         let run = |level| {

@@ -8,7 +8,11 @@ use crate::TileRect;
 
 /// Copies the rows of a part of a tile; `rows` starts at its first pixel.
 pub fn encode(rows: Rows<'_>, rect: TileRect) -> TilePayload {
-    let mut bytes = Vec::with_capacity(rect.width() * rect.height() * 4);
+    let len = rect.width() * rect.height() * 4;
+    if rows.stride == rect.width() * 4 {
+        return TilePayload::Uncompressed(rows.bytes[..len].into());
+    }
+    let mut bytes = Vec::with_capacity(len);
     for y in 0..rect.height() {
         bytes.extend_from_slice(rows.row(y, rect.width() * 4));
     }

@@ -133,15 +133,15 @@ pub fn photo(size: Size) -> Vec<u8> {
     each(size, |x, y| {
         let (u, v) = (x as f32, y as f32);
         let mut light = 118.0;
-        for octave in 0..5 {
-            let f = (1 << octave) as f32 / 260.0;
+        for octave in 0..7 {
+            let f = 1.9_f32.powi(octave) / 260.0;
             light += 26.0 / (1.0 + octave as f32)
                 * ((u * f + (v * f * 1.7).sin() * 2.0).sin() + (v * f - u * f * 0.3).cos());
         }
         if (u / 170.0).sin() + (v / 130.0).cos() > 0.9 {
             light -= 45.0;
         }
-        light += (grain.next() & 3) as f32;
+        light += (grain.next() & 7) as f32 + (grain.next() & 7) as f32;
         let warm = (u / 400.0 - v / 333.0).sin() * 14.0;
         [light - warm, light + warm * 0.2, light + warm]
     })
