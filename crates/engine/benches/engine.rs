@@ -140,7 +140,7 @@ fn rows(frame: &[u8], x: usize, y: usize) -> Rows<'_> {
 fn remotefx(name: &str, frame: &[u8]) {
     let (ours, bytes) = best(|| {
         let tile = |(x, y, height)| rfx::encode(rows(frame, x, y), 64, height, &Profile::QUANT);
-        tiles().map(tile).flatten().map(|plane| plane.len()).sum::<usize>()
+        tiles().flat_map(tile).map(|plane| plane.len()).sum::<usize>()
     });
     let (theirs, _) = best(|| tiles().map(|tile| foreign_remotefx(frame, tile)).sum::<usize>());
     let row = Row {

@@ -36,10 +36,15 @@ pub fn surface(size: Size) -> (SurfaceWriter, SurfaceReader) {
 
 /// Pixels to be committed.
 pub trait PixelRows {
-    /// Writes B, G, R, X of `out.len() / 4` pixels from column `x` of row `y` of the source on.
+    /// Writes B, G, R, X of `out.len() / 4` pixels from column `x` of row `y` of the source on; X may be anything.
     ///
-    /// What the source does not have stays as it is in `out`.
+    /// Only pixels inside [`Self::extent`] are asked for. What is not written there is some older pixel of this guest.
     fn read_row(&self, x: u32, y: u32, out: &mut [u8]);
+
+    /// The size of the source: a commit is clipped to it.
+    fn extent(&self) -> Size {
+        Size::new(u32::MAX, u32::MAX)
+    }
 }
 
 /// Pixels in a slice. The length was checked once, here.
@@ -113,7 +118,17 @@ impl PixelRows for SliceRows<'_> {
         }
         let start = y as usize * self.stride + x as usize * self.format.bytes();
         let row = (self.size.width - x) as usize * self.format.bytes();
-        convert::to_bgrx(self.format, &self.bytes[start..start + row], out);
+        let row = &self.bytes[start..start + row];
+        if self.format == PixelFormat::Bgrx32 {
+            let len = row.len().min(out.len());
+            out[..len].copy_from_slice(&row[..len]);
+        } else {
+            convert::to_bgrx(self.format, row, out);
+        }
+    }
+
+    fn extent(&self) -> Size {
+        self.size
     }
 }
 
@@ -157,7 +172,7 @@ impl SurfaceWriter {
 
     /// Brings rectangles of the frame up to date: the frame's pixel p is the source's pixel p − `origin`.
     ///
-    /// Rectangles are clipped to the frame and to `origin`. Tiles in which no pixel differs keep their generation.
+    /// Rectangles are clipped to the frame and to the source. Tiles in which no pixel differs keep their generation.
     /// Returns the newest generation, or `None` if nothing differed.
     pub fn commit(
         &mut self,
@@ -200,10 +215,11 @@ impl SurfaceWriter {
         source: &dyn PixelRows,
         origin: Point<Guest>,
     ) -> Option<Generation> {
-        let from_origin = Rect::new(origin.x, origin.y, u32::MAX, u32::MAX);
+        let extent = source.extent();
+        let source_rect = Rect::new(origin.x, origin.y, extent.width, extent.height);
         let mut newest = None;
         for rect in rects {
-            let rect = rect.intersect(self.size.rect()).intersect(from_origin);
+            let rect = rect.intersect(self.size.rect()).intersect(source_rect);
             if rect.is_empty() {
                 continue;
             }
@@ -217,12 +233,14 @@ impl SurfaceWriter {
     /// One chunk: at most one row of tiles high and `CHUNK_WIDTH` wide.
     fn commit_chunk(&mut self, chunk: Rect<Guest>, source: &dyn PixelRows, origin: Point<Guest>) -> Option<Generation> {
         let stride = chunk.width as usize * 4;
-        self.scratch.clear();
-        self.scratch.resize(stride * chunk.height as usize, 0);
-        for (row, y) in self.scratch.chunks_exact_mut(stride).zip(chunk.y..) {
+        let len = stride * chunk.height as usize;
+        if self.scratch.len() < len {
+            self.scratch.resize(len, 0);
+        }
+        for (row, y) in self.scratch[..len].chunks_exact_mut(stride).zip(chunk.y..) {
             source.read_row(chunk.x - origin.x, y - origin.y, row);
         }
-        self.shared.frame.write().update(chunk, &self.scratch)
+        self.shared.frame.write().update(chunk, &self.scratch[..len])
     }
 }
 
