@@ -8,10 +8,14 @@
 mod port;
 pub mod qemu;
 pub mod sink;
+mod supervise;
 pub mod testcard;
 
 pub use port::{GuestEvent, HeadPort, Notice};
 pub use sink::{GuestSink, SinkError};
+pub use supervise::Counters;
+
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -60,12 +64,18 @@ impl GuestSpec {
 #[derive(Debug)]
 pub struct GuestTask {
     task: JoinHandle<()>,
+    counters: Arc<Counters>,
 }
 
 impl GuestTask {
     /// Whether the backend has ended by itself: nobody listens to its events any more.
     pub fn is_finished(&self) -> bool {
         self.task.is_finished()
+    }
+
+    /// What has happened to the backend so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 }
 
@@ -81,9 +91,10 @@ impl Drop for GuestTask {
 /// until the task ends; its surface shows the guest or a card that says why it cannot. The backend ends when the
 /// receiver of `events` is dropped or when the returned task is.
 pub fn spawn(spec: GuestSpec, title: String, events: mpsc::Sender<GuestEvent>) -> GuestTask {
+    let counters = Arc::new(Counters::default());
     let task = match spec {
         GuestSpec::TestCard(config) => tokio::spawn(testcard::run(config, title, events)),
-        GuestSpec::Qemu(config) => tokio::spawn(qemu::run(config, title, events)),
+        GuestSpec::Qemu(config) => tokio::spawn(qemu::run(config, title, events, counters.clone())),
     };
-    GuestTask { task }
+    GuestTask { task, counters }
 }

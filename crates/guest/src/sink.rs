@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use rdpmux_engine::{Canvas, PixelRows, SliceRows, SurfaceError, SurfaceWriter, surface};
+use rdpmux_engine::{Canvas, PixelRows, SliceRows, SurfaceError, SurfaceWriter, draw_card, surface};
 use rdpmux_model::{
     Generation, Guest, HeadState, InputEvent, PixelFormat, Point, PointerImage, PointerShape, Rect, Size,
 };
@@ -248,6 +248,11 @@ impl GuestSink {
     pub fn draw(&mut self, draw: impl FnOnce(&mut Canvas<'_>)) {
         let generation = self.surface.draw(draw);
         self.publish(generation);
+    }
+
+    /// Shows a card that fills the frame: `title` large, `lines` below.
+    pub fn card(&mut self, title: &str, lines: &[&str]) {
+        self.draw(|canvas| draw_card(canvas, title, lines));
     }
 
     /// Takes a pointer picture of B, G, R, A bytes. One beyond [`PointerImage::MAX_EDGE`] is cut at the right and the

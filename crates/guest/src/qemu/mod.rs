@@ -1,13 +1,23 @@
 //! Stock QEMU through its D-Bus display. This file is the configuration and the front door; the rest of the module is
 //! how a QEMU is found, heard and driven without ever making it wait.
 
-use std::path::PathBuf;
+mod attach;
+mod display;
+mod gesture;
+mod head;
+mod input;
+pub mod listener;
+mod machine;
+pub mod qmp;
 
-use rdpmux_model::Size;
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 
 use crate::port::GuestEvent;
-use crate::sink::GuestSink;
+use crate::supervise::Counters;
+use machine::Machine;
 
 /// Where a QEMU is and how to treat it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,12 +63,19 @@ impl std::fmt::Display for Address {
     }
 }
 
-/// The task behind [`crate::spawn`]. Until QEMU is there, head 0 waits.
-pub(crate) async fn run(config: Config, title: String, events: mpsc::Sender<GuestEvent>) {
-    let (_sink, mut input, port) = GuestSink::open(0, title, Size::new(1024, 768));
-    tracing::info!(address = %config.address, "waiting for qemu");
-    if events.send(GuestEvent::HeadAdded(port)).await.is_err() {
-        return;
+/// The task behind [`crate::spawn`].
+pub(crate) async fn run(config: Config, title: String, events: mpsc::Sender<GuestEvent>, counters: Arc<Counters>) {
+    let owner = events.clone();
+    let machine = match Machine::new(config, title, events, counters) {
+        Ok(machine) => machine,
+        Err(error) => {
+            tracing::error!(%error, "cannot start a thread for qemu");
+            return;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = owner.closed() => {}
+        () = machine.run() => {}
     }
-    while input.recv().await.is_some() {}
 }

@@ -1,0 +1,178 @@
+//! Finds a QEMU and opens the main connection to its display: through QMP and a socket pair of our own, or on a bus.
+//! What comes out is an [`Attachment`]; consoles and frames are somebody else's.
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use zbus::connection::Builder;
+use zbus::fdo::DBusProxy;
+use zbus::names::OwnedUniqueName;
+
+use super::display::Display;
+use super::listener::SharedFrames;
+use super::qmp::{Qmp, QmpError, Version};
+use super::{Address, Config};
+use crate::port::Notice;
+
+/// Longest wait for one step on the D-Bus connection.
+pub(super) const STEP_TIME: Duration = Duration::from_secs(20);
+/// The name that every QEMU on a bus queues for.
+const BUS_NAME: &str = "org.qemu";
+
+/// Why a QEMU could not be reached. Each says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AttachError {
+    /// QMP failed.
+    #[error("qmp: {0}")]
+    Qmp(#[from] QmpError),
+    /// Its display is something else.
+    #[error("this qemu has no peer-to-peer d-bus display: start it with -display dbus,p2p=yes")]
+    NoDisplay,
+    /// The D-Bus connection failed.
+    #[error("d-bus: {0}")]
+    Bus(#[from] zbus::Error),
+    /// The bus has no QEMU, or not the one asked for.
+    #[error("no such machine on the bus ({found} there)")]
+    NoMachine {
+        /// How many machines are there.
+        found: usize,
+    },
+    /// It has no graphic console.
+    #[error("this machine has no graphic console")]
+    NoConsole,
+    /// The bus has several and none was named.
+    #[error("{found} machines are on the bus: name one in the configuration")]
+    Ambiguous {
+        /// How many machines are there.
+        found: usize,
+    },
+    /// A step took too long.
+    #[error("{0}: no answer within {limit:?}", limit = STEP_TIME)]
+    Silent(&'static str),
+    /// A socket pair or thread could not be made.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl AttachError {
+    /// Whether QEMU is simply not there.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self, Self::Qmp(QmpError::Connect(_)) | Self::NoMachine { .. })
+    }
+}
+
+/// A QEMU whose display is ours.
+pub(super) struct Attachment {
+    pub(super) display: Display,
+    /// Only if it may stay.
+    pub(super) qmp: Option<Qmp>,
+    pub(super) name: Option<String>,
+    pub(super) uuid: Option<String>,
+    pub(super) version: Option<Version>,
+    pub(super) shared_frames: SharedFrames,
+    pub(super) notice: Option<Notice>,
+}
+
+/// Attaches to the QEMU of `config`.
+pub(super) async fn attach(config: &Config) -> Result<Attachment, AttachError> {
+    match &config.address {
+        Address::Qmp(path) => through_qmp(path, config.qmp_stay).await,
+        Address::Bus { address, vm } => on_bus(address, vm.as_deref()).await,
+    }
+}
+
+async fn through_qmp(path: &Path, stay: bool) -> Result<Attachment, AttachError> {
+    let mut qmp = Qmp::connect(path).await?;
+    let version = qmp.version();
+    let options = qmp.command("query-display-options", json!({})).await?;
+    if options["type"] != "dbus" || options["p2p"] != true {
+        return Err(AttachError::NoDisplay);
+    }
+    let name = qmp.command("query-name", json!({})).await?;
+    let uuid = qmp.command("query-uuid", json!({})).await?;
+    let status = qmp.command("query-status", json!({})).await?;
+    let socket = add_client(&mut qmp).await?;
+    let connecting = Builder::unix_stream(socket).p2p().build();
+    let connection = within("authentication", connecting).await??;
+    Ok(Attachment {
+        display: Display::new(connection, None),
+        qmp: stay.then_some(qmp),
+        name: text(&name["name"]),
+        uuid: text(&uuid["UUID"]).filter(|uuid| !is_nil(uuid)),
+        version: Some(version),
+        shared_frames: shared_frames(version),
+        notice: (status["running"] == false).then_some(Notice::Paused),
+    })
+}
+
+/// Frames in shared memory came with 9.2; they are known to work from 10.0 on.
+fn shared_frames(version: Version) -> SharedFrames {
+    if version.major >= 10 {
+        SharedFrames::Offered
+    } else {
+        SharedFrames::Never
+    }
+}
+
+/// Gives QEMU one end of a socket pair as its D-Bus client. Whoever was its client before is thrown off.
+async fn add_client(qmp: &mut Qmp) -> Result<UnixStream, AttachError> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let fdname = "rdpmux-display";
+    let descriptor = Some(theirs.as_fd());
+    qmp.command_with("getfd", json!({ "fdname": fdname }), descriptor)
+        .await?;
+    let client = json!({ "protocol": "@dbus-display", "fdname": fdname });
+    qmp.command("add_client", client).await?;
+    Ok(ours)
+}
+
+async fn on_bus(address: &str, vm: Option<&str>) -> Result<Attachment, AttachError> {
+    let connection = within("connection to the bus", Builder::address(address).build()).await??;
+    let bus = DBusProxy::new(&connection).await?;
+    let name = BUS_NAME.try_into().map_err(zbus::Error::from)?;
+    let owners = within("ListQueuedOwners", bus.list_queued_owners(name)).await?;
+    // The bus says so if nobody has ever owned the name.
+    let owners: Vec<OwnedUniqueName> = owners.unwrap_or_default();
+    let found = owners.len();
+    let mut machines = Vec::new();
+    for owner in owners {
+        let display = Display::new(connection.clone(), Some(owner.to_string()));
+        // One that ends just now is not there.
+        if let Ok(Ok(machine)) = within("properties of the machine", display.machine()).await {
+            machines.push((display, machine));
+        }
+    }
+    machines.retain(|(_, machine)| vm.is_none_or(|vm| machine.is_called(vm)));
+    if machines.len() > 1 {
+        return Err(AttachError::Ambiguous { found });
+    }
+    let (display, machine) = machines.pop().ok_or(AttachError::NoMachine { found })?;
+    Ok(Attachment {
+        display,
+        qmp: None,
+        name: machine.name,
+        uuid: machine.uuid.filter(|uuid| !is_nil(uuid)),
+        version: None,
+        // Nothing on the bus tells the version.
+        shared_frames: SharedFrames::Never,
+        notice: None,
+    })
+}
+
+/// Bounds one step.
+pub(super) async fn within<T>(what: &'static str, step: impl Future<Output = T>) -> Result<T, AttachError> {
+    timeout(STEP_TIME, step).await.map_err(|_| AttachError::Silent(what))
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// QEMU's word for a machine without a UUID.
+fn is_nil(uuid: &str) -> bool {
+    uuid.bytes().all(|byte| matches!(byte, b'0' | b'-'))
+}

@@ -1,0 +1,239 @@
+//! The main connection to QEMU's display: which consoles there are, what they say of themselves, and calls to them.
+//! Names and types are those of QEMU's `ui/dbus-display1.xml`.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::os::fd::BorrowedFd;
+use std::pin::Pin;
+
+use rdpmux_model::{LockKeys, MouseMode};
+use zbus::export::futures_core::Stream;
+use zbus::fdo::{ManagedObjects, ObjectManagerProxy};
+use zbus::message::{Flags, Message, Type};
+use zbus::wire::{OwnedVariant, Variant};
+use zbus::{Connection, MatchRule, MessageStream};
+
+const ROOT: &str = "/org/qemu/Display1";
+const CONSOLE: &str = "org.qemu.Display1.Console";
+pub(super) const KEYBOARD: &str = "org.qemu.Display1.Keyboard";
+pub(super) const MOUSE: &str = "org.qemu.Display1.Mouse";
+const VM: &str = "org.qemu.Display1.VM";
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+
+/// Heads of one machine that are served; QEMU's devices have at most 16.
+const MAX_CONSOLES: usize = 16;
+/// Signals that wait to be read.
+const SIGNALS: NonZeroUsize = NonZeroUsize::new(256).expect("not 0");
+
+/// A QEMU on a connection; clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Display {
+    connection: Connection,
+    /// The unique name on a bus; none between peers.
+    destination: Option<String>,
+}
+
+/// What the machine calls itself.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Machine {
+    pub(super) name: Option<String>,
+    pub(super) uuid: Option<String>,
+}
+
+impl Machine {
+    pub(super) fn is_called(&self, vm: &str) -> bool {
+        self.name.as_deref() == Some(vm) || self.uuid.as_deref().is_some_and(|uuid| uuid.eq_ignore_ascii_case(vm))
+    }
+}
+
+/// A graphic console as it was when it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Console {
+    /// Number in the object's path.
+    pub(super) number: u32,
+    pub(super) path: String,
+    pub(super) label: String,
+    pub(super) mouse: MouseMode,
+    pub(super) locks: LockKeys,
+}
+
+/// A property of a console that changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Mouse(MouseMode),
+    Locks(LockKeys),
+}
+
+impl Display {
+    pub(super) fn new(connection: Connection, destination: Option<String>) -> Self {
+        Self {
+            connection,
+            destination,
+        }
+    }
+
+    /// Whether others share the connection, so that its end says nothing of this machine.
+    pub(super) fn is_on_bus(&self) -> bool {
+        self.destination.is_some()
+    }
+
+    /// Waits until the connection is closed by the other side.
+    pub(super) async fn closed(&self) {
+        self.connection.closed().await;
+    }
+
+    pub(super) async fn machine(&self) -> zbus::Result<Machine> {
+        let path = format!("{ROOT}/VM");
+        let reply = self.call(&path, PROPERTIES, "GetAll", &(VM,)).await?;
+        let properties: HashMap<String, OwnedVariant> = reply.body().deserialize()?;
+        Ok(Machine {
+            name: text(&properties, "Name").filter(|name| !name.is_empty()),
+            uuid: text(&properties, "UUID").filter(|uuid| !uuid.is_empty()),
+        })
+    }
+
+    /// The graphic consoles in the order of their numbers. Text consoles of QEMU's own are none of ours.
+    pub(super) async fn consoles(&self) -> zbus::Result<Vec<Console>> {
+        let manager = ObjectManagerProxy::builder(&self.connection).path(ROOT);
+        // Between peers there is no name, but the proxy wants one; QEMU does not look at it.
+        let destination = self.destination.as_deref().unwrap_or("org.qemu").to_owned();
+        let manager = manager.destination(destination).build().await?;
+        Ok(graphic_consoles(&manager.get_managed_objects().await?))
+    }
+
+    /// Follows the consoles' properties. To be called before [`Self::consoles`], so that no change is missed.
+    pub(super) async fn changes(&self) -> zbus::Result<Changes> {
+        let mut rule = MatchRule::builder()
+            .msg_type(Type::Signal)
+            .interface(PROPERTIES)
+            .member("PropertiesChanged")
+            .path_namespace(ROOT);
+        if let Some(destination) = &self.destination {
+            rule = rule.sender(destination.as_str());
+        }
+        let stream = MessageStream::for_match_rule(rule.build()?, &self.connection, Some(SIGNALS)).await?;
+        Ok(Changes { stream })
+    }
+
+    /// Gives QEMU its end of a listener's socket pair. The listener has to be ready: QEMU's main loop waits for it.
+    pub(super) async fn register_listener(&self, console: &str, socket: BorrowedFd<'_>) -> zbus::Result<()> {
+        let body = (zbus::Fd::from(socket),);
+        self.call(console, CONSOLE, "RegisterListener", &body).await?;
+        Ok(())
+    }
+
+    /// Calls a method and waits for its answer.
+    pub(super) async fn call<B>(&self, path: &str, interface: &str, member: &str, body: &B) -> zbus::Result<Message>
+    where
+        B: serde::Serialize + zbus::DynamicType,
+    {
+        let destination = self.destination.as_deref();
+        self.connection
+            .call_method(destination, path, Some(interface), member, body)
+            .await
+    }
+
+    /// Calls a method without asking for an answer; waits only for room in the socket.
+    pub(super) async fn post<B>(&self, path: &str, interface: &str, member: &str, body: &B) -> zbus::Result<()>
+    where
+        B: serde::Serialize + zbus::DynamicType,
+    {
+        let mut message = Message::method_call(path, member)
+            .interface(interface)
+            .with_flags(Flags::NO_REPLY_EXPECTED);
+        if let Some(destination) = &self.destination {
+            message = message.destination(destination.as_str());
+        }
+        self.connection.send(&message.build(body)?).await
+    }
+}
+
+/// Changed properties, as they come.
+pub(super) struct Changes {
+    stream: MessageStream,
+}
+
+impl Changes {
+    /// The next change and the path of its console; `None` when the connection is closed. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Option<(String, Vec<Change>)> {
+        loop {
+            let message = std::future::poll_fn(|context| Pin::new(&mut self.stream).poll_next(context)).await?;
+            let Ok(message) = message else {
+                continue;
+            };
+            let Some(path) = message.header().path().map(ToString::to_string) else {
+                continue;
+            };
+            // A signal of another shape than the specification's says nothing to us.
+            let body = message.body();
+            if let Ok((interface, properties, _gone)) =
+                body.deserialize::<(String, HashMap<String, OwnedVariant>, Vec<String>)>()
+            {
+                return Some((path, changes_of(&interface, &properties)));
+            }
+        }
+    }
+}
+
+fn changes_of(interface: &str, properties: &HashMap<String, OwnedVariant>) -> Vec<Change> {
+    let change = match interface {
+        MOUSE => mouse_mode(properties).map(Change::Mouse),
+        KEYBOARD => lock_keys(properties).map(Change::Locks),
+        _ => None,
+    };
+    change.into_iter().collect()
+}
+
+fn graphic_consoles(objects: &ManagedObjects) -> Vec<Console> {
+    let mut consoles: Vec<Console> = objects
+        .iter()
+        .filter_map(|(path, interfaces)| {
+            let number = path.as_str().strip_prefix(ROOT)?.strip_prefix("/Console_")?;
+            let properties = |name: &str| {
+                let found = interfaces.iter().find(|(interface, _)| interface.as_str() == name);
+                found.map(|(_, properties)| properties)
+            };
+            let console = properties(CONSOLE)?;
+            if text(console, "Type")? != "Graphic" {
+                return None;
+            }
+            Some(Console {
+                number: number.parse().ok()?,
+                path: path.to_string(),
+                label: text(console, "Label").unwrap_or_default(),
+                mouse: properties(MOUSE).and_then(mouse_mode).unwrap_or_default(),
+                locks: properties(KEYBOARD).and_then(lock_keys).unwrap_or_default(),
+            })
+        })
+        .collect();
+    consoles.sort_by_key(|console| console.number);
+    consoles.truncate(MAX_CONSOLES);
+    consoles
+}
+
+fn mouse_mode(properties: &HashMap<String, OwnedVariant>) -> Option<MouseMode> {
+    match &**properties.get("IsAbsolute")? {
+        Variant::Bool(true) => Some(MouseMode::Absolute),
+        Variant::Bool(false) => Some(MouseMode::Relative),
+        _ => None,
+    }
+}
+
+/// `Modifiers` has a bit for each lock that is lit: 1 Scroll, 2 Num, 4 Caps.
+fn lock_keys(properties: &HashMap<String, OwnedVariant>) -> Option<LockKeys> {
+    match &**properties.get("Modifiers")? {
+        Variant::U32(bits) => Some(LockKeys {
+            scroll: bits & 1 != 0,
+            num: bits & 2 != 0,
+            caps: bits & 4 != 0,
+        }),
+        _ => None,
+    }
+}
+
+fn text(properties: &HashMap<String, OwnedVariant>, name: &str) -> Option<String> {
+    match &**properties.get(name)? {
+        Variant::Str(text) => Some(text.to_string()),
+        _ => None,
+    }
+}

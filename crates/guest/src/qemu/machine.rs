@@ -1,0 +1,378 @@
+//! The backend's main task: attach to QEMU, lend each head to a listener, follow what happens, take the heads back, say
+//! why on a card, wait, try again.
+//!
+//! ```text
+//! attach ── fit heads ── listen ── follow ── take back ── card ── back off ─┐
+//!   ^───────────────────────────────────────────────────────────────────────┘
+//! ```
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdpmux_model::Presence;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Config;
+use super::attach::{AttachError, Attachment, attach, within};
+use super::display::{Changes, Console, Display};
+use super::head::Head;
+use super::input::Target;
+use super::listener::{Ended, Listener, PeerError, Screen, SharedFrames, Watchdog};
+use super::qmp::{Qmp, QmpError};
+use crate::port::{GuestEvent, Notice};
+use crate::supervise::{BackOff, Counters, Quota};
+
+/// Between attempts while QEMU is away.
+const ABSENCE: BackOff = BackOff::new(Duration::from_millis(200), Duration::from_secs(1));
+/// Between attempts when something is wrong.
+const TROUBLE: BackOff = BackOff::new(Duration::from_secs(1), Duration::from_secs(30));
+/// A connection that lasted this long was a good one.
+const GOOD: Duration = Duration::from_secs(10);
+/// Two connections of a QEMU that ends close within this time.
+const TOGETHER: Duration = Duration::from_millis(500);
+/// Being thrown off more often than this within a minute means that somebody else wants the display.
+const FIGHTS: usize = 3;
+const FIGHT_WINDOW: Duration = Duration::from_secs(60);
+const FIGHT_PAUSE: Duration = Duration::from_secs(30);
+/// Heads at most, and so messages of ended listeners.
+const HEADS: usize = 16;
+
+/// How a connection that had been made ended.
+#[derive(Debug)]
+enum End {
+    /// QEMU is gone.
+    Ended,
+    /// Another client took the display; QEMU serves one.
+    Taken,
+    /// QEMU, or who poses as it, sent something that it may not, or a listener failed.
+    Refused(PeerError),
+}
+
+pub(super) struct Machine {
+    config: Config,
+    title: String,
+    events: mpsc::Sender<GuestEvent>,
+    counters: Arc<Counters>,
+    heads: Vec<Head>,
+    watchdog: Watchdog,
+    was_there: bool,
+    absence: BackOff,
+    trouble: BackOff,
+    fights: Quota,
+}
+
+/// What an open connection consists of.
+struct Connected {
+    display: Display,
+    changes: Changes,
+    qmp: Option<Qmp>,
+    consoles: Vec<Console>,
+    listeners: Vec<Listener>,
+    ended: mpsc::Receiver<Ended>,
+}
+
+impl Machine {
+    pub(super) fn new(
+        config: Config,
+        title: String,
+        events: mpsc::Sender<GuestEvent>,
+        counters: Arc<Counters>,
+    ) -> std::io::Result<Self> {
+        let watchdog = Watchdog::start(counters.watchdog.clone())?;
+        Ok(Self {
+            config,
+            title,
+            events,
+            counters,
+            heads: Vec::new(),
+            watchdog,
+            was_there: false,
+            absence: ABSENCE,
+            trouble: TROUBLE,
+            fights: Quota::new(FIGHTS, FIGHT_WINDOW),
+        })
+    }
+
+    /// Runs for ever.
+    pub(super) async fn run(mut self) {
+        let label = self.title.clone();
+        self.fit_heads(&[label]).await;
+        let waiting = format!("Waiting for QEMU at {}.", self.config.address);
+        self.show_absence(&waiting, &[&waiting, COMES_BACK]);
+        loop {
+            let delay = match attach(&self.config).await {
+                Ok(attachment) => self.serve(attachment).await,
+                Err(error) => self.on_attach_error(&error),
+            };
+            sleep(delay).await;
+        }
+    }
+
+    /// One connection from its beginning to its end; returns the time to wait before the next.
+    async fn serve(&mut self, attachment: Attachment) -> Duration {
+        let since = Instant::now();
+        Counters::count(&self.counters.attached);
+        let version = attachment.version.map(|version| version.to_string());
+        tracing::info!(guest = %self.title, version, name = attachment.name, "attached to qemu");
+        self.was_there = true;
+        let end = self.serve_attached(attachment).await;
+        for head in &self.heads {
+            head.detach();
+        }
+        if since.elapsed() > GOOD {
+            self.trouble.reset();
+        }
+        self.absence.reset();
+        match end {
+            Ok(end) => self.on_end(&end),
+            Err(error) => self.on_attach_error(&error),
+        }
+    }
+
+    async fn serve_attached(&mut self, attachment: Attachment) -> Result<End, AttachError> {
+        let Attachment {
+            display,
+            qmp,
+            name,
+            uuid,
+            shared_frames,
+            notice,
+            ..
+        } = attachment;
+        // The owner's queue may be full; QEMU does not wait for it, only this task does.
+        let _ = self.events.send(GuestEvent::Identified { name, uuid }).await;
+        let changes = within("AddMatch", display.changes()).await??;
+        let consoles = within("GetManagedObjects", display.consoles()).await??;
+        if consoles.is_empty() {
+            return Err(AttachError::NoConsole);
+        }
+        let labels: Vec<_> = consoles.iter().map(|console| console.label.clone()).collect();
+        self.fit_heads(&labels).await;
+        if let Some(notice) = notice {
+            self.tell(notice);
+        }
+        let (ended_sender, ended) = mpsc::channel(HEADS);
+        let mut connected = Connected {
+            display,
+            changes,
+            qmp,
+            consoles,
+            listeners: Vec::new(),
+            ended,
+        };
+        let listening = self.listen(&mut connected, shared_frames, ended_sender).await;
+        let end = match listening {
+            Ok(()) => Ok(self.follow(&mut connected).await),
+            Err(error) => Err(error),
+        };
+        self.take_back(connected).await;
+        end
+    }
+
+    /// Registers a listener for each console.
+    async fn listen(
+        &mut self,
+        connected: &mut Connected,
+        shared_frames: SharedFrames,
+        ended: mpsc::Sender<Ended>,
+    ) -> Result<(), AttachError> {
+        for (index, (head, console)) in self.heads.iter_mut().zip(&connected.consoles).enumerate() {
+            let (ours, theirs) = UnixStream::pair()?;
+            let Some(sink) = head.lend() else {
+                continue;
+            };
+            let screen = Screen::new(sink, self.title.clone(), shared_frames);
+            // INVARIANT: the thread reads and answers before QEMU has its end.
+            let listener = Listener::start(ours, screen, index, &self.watchdog, ended.clone())?;
+            connected.listeners.push(listener);
+            let registered = connected.display.register_listener(&console.path, theirs.as_fd());
+            within("RegisterListener", registered).await??;
+            let target = Target {
+                display: connected.display.clone(),
+                path: console.path.clone(),
+            };
+            head.begin(console, target);
+        }
+        Ok(())
+    }
+
+    /// Follows the machine until one of its connections ends.
+    async fn follow(&mut self, connected: &mut Connected) -> End {
+        loop {
+            tokio::select! {
+                biased;
+                Some(ended) = connected.ended.recv() => {
+                    let reason = self.restore(ended);
+                    return self.end_of_listener(reason, &connected.display).await;
+                }
+                () = connected.display.closed() => return self.end_of_display(connected).await,
+                change = connected.changes.next() => match change {
+                    Some((path, changes)) => self.change(&connected.consoles, &path, &changes),
+                    None => return self.end_of_display(connected).await,
+                },
+                notice = next_notice(&mut connected.qmp) => match notice {
+                    Ok(notice) => self.tell(notice),
+                    Err(error) => {
+                        tracing::debug!(%error, guest = %self.title, "qmp connection ended");
+                        connected.qmp = None;
+                    }
+                },
+            }
+        }
+    }
+
+    fn change(&self, consoles: &[Console], path: &str, changes: &[super::display::Change]) {
+        let index = consoles.iter().position(|console| console.path == path);
+        if let Some(head) = index.and_then(|index| self.heads.get(index)) {
+            for change in changes {
+                head.change(*change);
+            }
+        }
+    }
+
+    async fn end_of_listener(&self, reason: Result<(), PeerError>, display: &Display) -> End {
+        match reason {
+            Err(PeerError::Io(_)) | Ok(()) if display.is_on_bus() => End::Ended,
+            Err(PeerError::Io(_)) | Ok(()) => match timeout(TOGETHER, display.closed()).await {
+                Ok(()) => End::Ended,
+                Err(_) => End::Taken,
+            },
+            Err(error) => End::Refused(error),
+        }
+    }
+
+    async fn end_of_display(&mut self, connected: &mut Connected) -> End {
+        if connected.display.is_on_bus() {
+            return End::Ended;
+        }
+        match timeout(TOGETHER, connected.ended.recv()).await {
+            Ok(Some(ended)) => match self.restore(ended) {
+                Err(PeerError::Io(_)) | Ok(()) => End::Ended,
+                Err(error) => End::Refused(error),
+            },
+            _ => End::Taken,
+        }
+    }
+
+    /// Puts a head's sink back to where it belongs.
+    fn restore(&mut self, ended: Ended) -> Result<(), PeerError> {
+        if let Some(head) = self.heads.get_mut(ended.head) {
+            head.take_back(ended.screen.into_sink());
+        }
+        ended.reason
+    }
+
+    /// Closes all listeners and waits for their heads. Their threads end at once unless one hangs, and then there is
+    /// nothing that could be shown on its head either.
+    async fn take_back(&mut self, connected: Connected) {
+        let Connected {
+            listeners, mut ended, ..
+        } = connected;
+        drop(listeners);
+        while let Some(one) = ended.recv().await {
+            if let Err(error) = self.restore(one) {
+                tracing::debug!(%error, guest = %self.title, "listener ended");
+            }
+        }
+    }
+
+    /// Adds and removes heads until there is one for each label. Head 0 stays in any case.
+    async fn fit_heads(&mut self, labels: &[String]) {
+        for label in labels.iter().skip(self.heads.len()) {
+            let index = self.heads.len() as u32;
+            let (head, port) = Head::open(index, label.clone());
+            self.heads.push(head);
+            let _ = self.events.send(GuestEvent::HeadAdded(port)).await;
+        }
+        while self.heads.len() > labels.len().max(1) {
+            self.heads.pop();
+            let index = self.heads.len() as u32;
+            let _ = self.events.send(GuestEvent::HeadRemoved { index }).await;
+        }
+    }
+
+    fn tell(&self, notice: Notice) {
+        tracing::info!(guest = %self.title, ?notice, "machine");
+        if self.events.try_send(GuestEvent::Notice(notice)).is_err() {
+            tracing::debug!(guest = %self.title, ?notice, "notice dropped: nobody takes it");
+        }
+    }
+
+    fn on_end(&mut self, end: &End) -> Duration {
+        Counters::count(&self.counters.failed);
+        match end {
+            End::Ended => {
+                tracing::info!(guest = %self.title, "qemu ended");
+                self.show_absence(
+                    "QEMU ended",
+                    &["QEMU ended. You stay connected, and the picture returns when it starts again."],
+                );
+                self.absence.delay()
+            }
+            End::Taken if self.fights.exceeds(Instant::now().into_std()) => {
+                tracing::warn!(guest = %self.title, "another program keeps taking the display; pausing for 30 s");
+                let text = "Another program keeps taking this machine's display, and QEMU serves only one at a time.";
+                self.show_absence(text, &[text, "It is tried again every 30 seconds."]);
+                FIGHT_PAUSE
+            }
+            End::Taken => {
+                tracing::info!(guest = %self.title, "another program took the display; connecting again");
+                self.trouble.delay()
+            }
+            End::Refused(error) => {
+                Counters::count(&self.counters.refused);
+                tracing::warn!(%error, guest = %self.title, "connection to qemu ended");
+                self.show_trouble(&error.to_string());
+                self.trouble.delay()
+            }
+        }
+    }
+
+    fn on_attach_error(&mut self, error: &AttachError) -> Duration {
+        Counters::count(&self.counters.failed);
+        if error.is_absence() {
+            tracing::debug!(%error, guest = %self.title, "qemu is not there");
+            return self.absence.delay();
+        }
+        tracing::warn!(%error, guest = %self.title, address = %self.config.address, "cannot attach to qemu");
+        self.show_trouble(&error.to_string());
+        self.trouble.delay()
+    }
+
+    fn show_trouble(&mut self, text: &str) {
+        let title = format!("{} cannot be shown", self.title);
+        let place = format!("QEMU at {}", self.config.address);
+        self.show(&title, text, &[text, &place, "It is tried again by itself."]);
+    }
+
+    fn show_absence(&mut self, reason: &str, lines: &[&str]) {
+        let title = format!("{} is not running", self.title);
+        self.show(&title, reason, lines);
+    }
+
+    fn show(&mut self, title: &str, reason: &str, lines: &[&str]) {
+        let presence = if self.was_there {
+            Presence::Gone {
+                reason: reason.to_owned(),
+            }
+        } else {
+            Presence::Waiting
+        };
+        for head in &mut self.heads {
+            head.show_absence(presence.clone(), title, lines);
+        }
+    }
+}
+
+const COMES_BACK: &str = "You stay connected; the picture comes when it starts.";
+
+/// The next notice, or never if there is no QMP connection. Cancel-safe.
+async fn next_notice(qmp: &mut Option<Qmp>) -> Result<Notice, QmpError> {
+    match qmp {
+        Some(qmp) => qmp.notice().await,
+        None => std::future::pending().await,
+    }
+}
