@@ -1,0 +1,12 @@
+//! The crate at its border: the test card as a picture, QEMU as it is, and peers that pose as QEMU.
+
+#[path = "guest/hypervisor.rs"]
+mod hypervisor;
+#[path = "guest/picture.rs"]
+mod picture;
+#[path = "guest/real_qemu.rs"]
+mod real_qemu;
+#[path = "guest/testcard.rs"]
+mod testcard;
+#[path = "guest/viewer.rs"]
+mod viewer;
