@@ -1,0 +1,54 @@
+//! Who may log in and what they may reach: the two questions that the server asks its embedder. It holds no account and
+//! no policy of its own.
+
+use std::fmt;
+
+use rdpmux_model::{DesktopName, Rights};
+
+use crate::desktop::DesktopHandle;
+
+/// MD4 of a password in UTF-16LE: all that NTLM needs and all that is kept ([MS-NLMP] 3.3.1).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NtHash(pub [u8; 16]);
+
+impl fmt::Debug for NtHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NtHash(..)")
+    }
+}
+
+/// The people who may log in. Called from many sessions at once; answers come from memory.
+pub trait Accounts: Send + Sync {
+    /// The hash that proves `user` in an NLA login; `None` if there is no such user. ASCII case does not count.
+    fn nt_hash(&self, user: &str) -> Option<NtHash>;
+
+    /// Whether `password` is that of `user`, for TLS logins where the client sends it. Takes the same time for every
+    /// wrong answer.
+    fn verify(&self, user: &str, password: &str) -> bool;
+}
+
+/// The desktops behind the port and who may reach them. Called from many sessions at once; answers come from memory.
+pub trait Directory: Send + Sync {
+    /// The desktop of that name.
+    fn find(&self, name: &DesktopName) -> Option<DesktopHandle>;
+
+    /// The desktop for a client that names none: the configured one, else the only one.
+    fn default_desktop(&self) -> Option<DesktopHandle>;
+
+    /// What `user` may do with the desktop. [`Rights::default`] is "nothing".
+    fn rights(&self, user: &str, desktop: &DesktopName) -> Rights;
+}
+
+/// Why a login that was proven gets no desktop. The client sees the same refusal for both, so that names do not leak.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The user may not see it, or it does not exist.
+    #[error("no desktop of that name for this user")]
+    NotYours {
+        /// What the client asked for.
+        wanted: String,
+    },
+    /// The client named no desktop and there is no default.
+    #[error("no desktop was named and there is no default")]
+    NoneNamed,
+}

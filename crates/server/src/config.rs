@@ -1,0 +1,78 @@
+//! Settings of the server and its limits, with safe defaults.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::access::{Accounts, Directory};
+use crate::tls::TlsIdentity;
+
+/// All that [`serve`](crate::serve) needs besides the listening socket.
+pub struct ServerConfig {
+    /// Certificate and key.
+    pub tls: TlsIdentity,
+    /// Who may log in.
+    pub accounts: Arc<dyn Accounts>,
+    /// What they may reach.
+    pub directory: Arc<dyn Directory>,
+    /// Which logins are offered.
+    pub logins: Logins,
+    /// How names on the wire become desktop names.
+    pub routing: Routing,
+    /// Deadlines and ceilings.
+    pub limits: Limits,
+}
+
+/// Which logins are offered. Legacy RDP security never is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Logins {
+    /// Network Level Authentication: CredSSP with NTLM, before any session state exists.
+    pub nla: bool,
+    /// User name and password inside TLS, for clients without NLA.
+    pub tls: bool,
+}
+
+impl Default for Logins {
+    fn default() -> Self {
+        Self { nla: true, tls: true }
+    }
+}
+
+/// How names on the wire become desktop names.
+#[derive(Debug, Clone, Default)]
+pub struct Routing {
+    /// `consoles.example` makes the TLS server name `web1.consoles.example` choose `web1`. Empty: the first label of a
+    /// server name counts if a desktop has that name.
+    pub server_names: Vec<String>,
+    /// Login domains that are real domains and so never choose a desktop, for example `CORP` in `CORP\alice`.
+    pub login_domains: Vec<String>,
+}
+
+/// Deadlines and ceilings. What exceeds one ends that connection only.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// From accept to the end of the login.
+    pub handshake: Duration,
+    /// A write that makes no progress for this long, or a frame that is not acknowledged for this long, ends the session.
+    pub write: Duration,
+    /// Connections that have not logged in yet, over all addresses.
+    pub handshakes: usize,
+    /// The same from one address.
+    pub handshakes_per_address: usize,
+    /// Sessions at once.
+    pub sessions: usize,
+    /// Frames that may be on their way to one client, whatever its pacer allows.
+    pub frames_in_flight: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(20),
+            write: Duration::from_secs(15),
+            handshakes: 256,
+            handshakes_per_address: 32,
+            sessions: 512,
+            frames_in_flight: 32,
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! One desktop: a guest's head with its viewers. Its task owns the roster and the input arbiter; pixels and head state
+//! are read by the sessions directly, as they are state (latest wins) and never queue here.
+//!
+//! Called by sessions (join, input) and by the embedder, which keeps the [`Desktop`] alive as long as the guest is served.
+
+mod arbiter;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rdpmux_engine::SurfaceReader;
+use rdpmux_model::{DesktopName, Generation, HeadState, InputEvent, Rights, SessionId};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::debug;
+
+use crate::fault;
+use arbiter::InputArbiter;
+
+/// What a guest brings: pixels, state, and where its input goes.
+pub struct DesktopSource {
+    /// The head's pixels.
+    pub surface: SurfaceReader,
+    /// Generation of the newest pixels; latest wins.
+    pub frames: watch::Receiver<Generation>,
+    /// Presence, pointer, lock keys; latest wins.
+    pub state: watch::Receiver<HeadState>,
+    /// Where input goes, in order.
+    pub input: mpsc::Sender<InputEvent>,
+}
+
+/// Owner of a desktop's task. Dropping it ends the desktop: its viewers are told and closed.
+pub struct Desktop {
+    handle: DesktopHandle,
+    task: JoinHandle<()>,
+}
+
+/// A desktop as sessions and directories see it. Clones are the same desktop.
+#[derive(Clone)]
+pub struct DesktopHandle(Arc<Shared>);
+
+struct Shared {
+    name: DesktopName,
+    surface: SurfaceReader,
+    frames: watch::Receiver<Generation>,
+    state: watch::Receiver<HeadState>,
+    commands: mpsc::Sender<Command>,
+    viewers: AtomicUsize,
+}
+
+enum Command {
+    Join { session: SessionId, rights: Rights },
+    Input { session: SessionId, event: InputEvent },
+    Leave { session: SessionId },
+}
+
+/// Why an input event was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InputRefused {
+    /// The queue is full: the guest takes no input. Motion may be retried; an edge may not be lost, so the session ends.
+    Full,
+    /// The desktop ended.
+    Gone,
+}
+
+impl Desktop {
+    /// Starts the desktop's task on the current tokio runtime.
+    pub fn spawn(name: DesktopName, source: DesktopSource) -> Self {
+        let (commands, inbox) = mpsc::channel(COMMANDS);
+        let DesktopSource {
+            surface,
+            frames,
+            state,
+            input,
+        } = source;
+        let task = tokio::spawn(run(name.clone(), inbox, input));
+        let viewers = AtomicUsize::new(0);
+        let handle = DesktopHandle(Arc::new(Shared {
+            name,
+            surface,
+            frames,
+            state,
+            commands,
+            viewers,
+        }));
+        Self { handle, task }
+    }
+
+    /// A handle for a [`Directory`](crate::Directory).
+    pub fn handle(&self) -> DesktopHandle {
+        self.handle.clone()
+    }
+
+    /// Sessions that show this desktop now.
+    pub fn viewers(&self) -> usize {
+        self.handle.viewers()
+    }
+}
+
+impl Drop for Desktop {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl DesktopHandle {
+    /// The name by which clients choose it.
+    pub fn name(&self) -> &DesktopName {
+        &self.0.name
+    }
+
+    /// Sessions that show this desktop now.
+    pub fn viewers(&self) -> usize {
+        self.0.viewers.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn surface(&self) -> &SurfaceReader {
+        &self.0.surface
+    }
+
+    pub(crate) fn frames(&self) -> watch::Receiver<Generation> {
+        self.0.frames.clone()
+    }
+
+    pub(crate) fn state(&self) -> watch::Receiver<HeadState> {
+        self.0.state.clone()
+    }
+
+    /// Takes a seat for a session. The seat's end releases what the session holds.
+    pub(crate) async fn join(&self, session: SessionId, rights: Rights) -> Result<Seat, InputRefused> {
+        // The place for the farewell is reserved now, so that leaving cannot fail however full the queue is.
+        let farewell = self
+            .0
+            .commands
+            .clone()
+            .reserve_owned()
+            .await
+            .map_err(|_| InputRefused::Gone)?;
+        let join = Command::Join { session, rights };
+        self.0.commands.send(join).await.map_err(|_| InputRefused::Gone)?;
+        self.0.viewers.fetch_add(1, Ordering::Relaxed);
+        Ok(Seat {
+            desktop: self.clone(),
+            session,
+            farewell: Some(farewell),
+        })
+    }
+}
+
+/// One session's place at a desktop.
+pub(crate) struct Seat {
+    desktop: DesktopHandle,
+    session: SessionId,
+    farewell: Option<mpsc::OwnedPermit<Command>>,
+}
+
+impl Seat {
+    pub(crate) fn desktop(&self) -> &DesktopHandle {
+        &self.desktop
+    }
+
+    /// Hands an event to the arbiter without waiting.
+    pub(crate) fn input(&self, event: InputEvent) -> Result<(), InputRefused> {
+        let command = Command::Input {
+            session: self.session,
+            event,
+        };
+        self.desktop
+            .0
+            .commands
+            .try_send(command)
+            .map_err(|refused| match refused {
+                TrySendError::Full(_) => InputRefused::Full,
+                TrySendError::Closed(_) => InputRefused::Gone,
+            })
+    }
+
+    /// Resolves when the desktop has ended.
+    pub(crate) async fn ended(&self) {
+        self.desktop.0.commands.closed().await;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.desktop.0.viewers.fetch_sub(1, Ordering::Relaxed);
+        if let Some(permit) = self.farewell.take() {
+            permit.send(Command::Leave { session: self.session });
+        }
+    }
+}
+
+async fn run(name: DesktopName, mut inbox: mpsc::Receiver<Command>, guest: mpsc::Sender<InputEvent>) {
+    let mut arbiter = InputArbiter::default();
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut out = Vec::with_capacity(BATCH);
+    while inbox.recv_many(&mut batch, BATCH).await > 0 {
+        fault::hold();
+        for command in batch.drain(..) {
+            match command {
+                Command::Join { session, rights } => {
+                    arbiter.seat(session, rights);
+                    debug!(desktop = %name, %session, ?rights, "viewer joined");
+                }
+                Command::Input { session, event } => arbiter.offer(session, event, &mut out),
+                Command::Leave { session } => {
+                    arbiter.release(session, &mut out);
+                    debug!(desktop = %name, %session, "viewer left");
+                }
+            }
+        }
+        for event in out.drain(..) {
+            // A guest that takes no input fills this queue, then ours, and then the session that types is closed.
+            if guest.send(event).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Commands from all sessions of a desktop: seats reserve one each, the rest is input.
+const COMMANDS: usize = 2048;
+const BATCH: usize = 64;

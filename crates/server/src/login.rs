@@ -1,0 +1,297 @@
+//! From the first byte to a proven user at a desktop: preconnection blob, X.224, TLS, CredSSP or a TLS login, and the
+//! rest of the connection sequence. Everything here runs under one deadline and small size limits.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Buf;
+use rdpmux_model::Size;
+use rdpmux_rdp::front::{FrontError, Opening};
+use rdpmux_rdp::{
+    AccountLookup, BulkFactory, ClientLogin, Credssp, CredsspError, CredsspProtocol, CredsspStep, Handshake,
+    HandshakeConfig, HandshakeError, Refusal, Session, Step, front,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use crate::access::{Accounts, Denied};
+use crate::config::{Routing, ServerConfig};
+use crate::route::{self, Grant, Hints, LoginName};
+use crate::session::link::{Link, Replay};
+
+/// The stream of a session.
+pub(crate) type Stream = TlsStream<Replay<TcpStream>>;
+
+/// A connection that went through the whole sequence.
+pub(crate) struct Arrival {
+    pub(crate) session: Session,
+    pub(crate) link: Link<Stream>,
+    pub(crate) user: String,
+    /// The desktop, or why there is none; the client is told either way.
+    pub(crate) verdict: Result<Grant, Verdict>,
+}
+
+/// Why a connection that completed the sequence gets no desktop.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Verdict {
+    /// User name or password of a TLS login are wrong.
+    #[error("wrong user name or password")]
+    BadCredentials,
+    /// The user is known, the desktop is not for it.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+}
+
+/// Why a connection ended before the sequence was complete.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoginError {
+    #[error("the connection broke: {0}")]
+    Io(#[from] io::Error),
+    #[error("the first bytes are not RDP: {0}")]
+    Front(#[from] FrontError),
+    #[error("{0}")]
+    Handshake(#[from] HandshakeError),
+    #[error("the NLA login broke: {0}")]
+    Credssp(#[from] CredsspError),
+    #[error("wrong user name or password (NLA, user {0:?})")]
+    WrongPassword(String),
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    #[error("a message came out of order")]
+    OutOfOrder,
+}
+
+/// Takes a connection through the sequence.
+pub(crate) async fn login(stream: TcpStream, config: &ServerConfig, bulk: BulkFactory) -> Result<Arrival, LoginError> {
+    let mut link = Link::new(stream);
+    let mut hints = Hints::default();
+    let mut opening = first(&mut link).await?;
+    if matches!(opening, Opening::Preconnection) {
+        hints.preconnection = preconnection(&mut link).await?;
+        opening = first(&mut link).await?;
+    }
+    let handshake = HandshakeConfig {
+        nla: config.logins.nla,
+        tls: config.logins.tls,
+        bulk,
+    };
+    match opening {
+        Opening::ConnectionRequest => ordinary(link, hints, handshake, config).await,
+        Opening::TlsClientHello => security_first(link, hints, handshake, config).await,
+        Opening::Preconnection => Err(LoginError::OutOfOrder),
+    }
+}
+
+async fn first(link: &mut Link<TcpStream>) -> Result<Opening, LoginError> {
+    loop {
+        match front::opening(&link.buffer)? {
+            Some(opening) => return Ok(opening),
+            None => link.fill().await?,
+        }
+    }
+}
+
+async fn preconnection(link: &mut Link<TcpStream>) -> Result<Option<String>, LoginError> {
+    loop {
+        match front::preconnection(&link.buffer)? {
+            Some((found, length)) => {
+                link.buffer.advance(length);
+                return Ok(found.name.filter(|name| !name.is_empty()));
+            }
+            None => link.fill().await?,
+        }
+    }
+}
+
+/// X.224 first, then the security that it negotiates.
+async fn ordinary(
+    mut link: Link<TcpStream>,
+    mut hints: Hints,
+    handshake: HandshakeConfig,
+    config: &ServerConfig,
+) -> Result<Arrival, LoginError> {
+    loop {
+        match front::connection_request(&link.buffer)? {
+            Some((request, _)) => {
+                hints.token = request.routing_token.filter(|token| !token.is_empty());
+                hints.cookie = request.cookie;
+                break;
+            }
+            None => link.fill().await?,
+        }
+    }
+    let mut handshake = Handshake::new(handshake);
+    match advance(&mut handshake, &mut link).await? {
+        Step::UpgradeTls => {}
+        Step::Refused(refusal) => return Err(LoginError::Refused(refusal)),
+        _ => return Err(LoginError::OutOfOrder),
+    }
+    let mut link = upgrade(link, &mut hints, config).await?;
+    handshake.tls_done();
+    complete(handshake, &mut link, &hints, config, None)
+        .await
+        .map(|done| done.into_arrival(link))
+}
+
+/// Hyper-V's order: TLS and CredSSP at once, then X.224 ([MS-RDPEPS] 3.1.5 leaves it to the server behind the blob).
+async fn security_first(
+    link: Link<TcpStream>,
+    mut hints: Hints,
+    handshake: HandshakeConfig,
+    config: &ServerConfig,
+) -> Result<Arrival, LoginError> {
+    let mut link = upgrade(link, &mut hints, config).await?;
+    let login = nla(&mut link, CredsspProtocol::Hybrid, config).await?;
+    let handshake = Handshake::new_after_security(handshake, CredsspProtocol::Hybrid);
+    complete(handshake, &mut link, &hints, config, Some(login))
+        .await
+        .map(|done| done.into_arrival(link))
+}
+
+async fn upgrade(link: Link<TcpStream>, hints: &mut Hints, config: &ServerConfig) -> Result<Link<Stream>, LoginError> {
+    let stream = config.tls.acceptor().accept(link.into_replay()).await?;
+    hints.server_name = stream.get_ref().1.server_name().map(str::to_owned);
+    Ok(Link::new(stream))
+}
+
+/// What is left to know once the sequence is complete.
+struct Done {
+    session: Session,
+    user: String,
+    verdict: Result<Grant, Verdict>,
+}
+
+impl Done {
+    fn into_arrival(self, link: Link<Stream>) -> Arrival {
+        Arrival {
+            session: self.session,
+            link,
+            user: self.user,
+            verdict: self.verdict,
+        }
+    }
+}
+
+async fn complete(
+    mut handshake: Handshake,
+    link: &mut Link<Stream>,
+    hints: &Hints,
+    config: &ServerConfig,
+    mut login: Option<LoginName>,
+) -> Result<Done, LoginError> {
+    let mut decided = None;
+    loop {
+        match advance(&mut handshake, link).await? {
+            Step::Credssp(protocol) => {
+                login = Some(nla(link, protocol, config).await?);
+                handshake.credssp_done();
+            }
+            Step::ChooseDesktop(client) => {
+                let proven = match login.take() {
+                    Some(login) => Ok(login),
+                    None => tls_login(&client, config).await,
+                };
+                let user = proven
+                    .as_ref()
+                    .map_or_else(|_| client.user.clone(), |login| login.user.clone());
+                let verdict = proven.and_then(|login| {
+                    Ok(route::choose(
+                        hints,
+                        &login,
+                        &config.routing,
+                        config.directory.as_ref(),
+                    )?)
+                });
+                handshake.set_desktop(
+                    verdict
+                        .as_ref()
+                        .map_or(NO_DESKTOP, |grant| grant.desktop.surface().size()),
+                );
+                decided = Some((user, verdict));
+            }
+            Step::Established => break,
+            Step::Refused(refusal) => return Err(LoginError::Refused(refusal)),
+            Step::UpgradeTls | Step::NeedInput => return Err(LoginError::OutOfOrder),
+        }
+    }
+    let (user, verdict) = decided.ok_or(LoginError::OutOfOrder)?;
+    let session = handshake.into_session().ok_or(LoginError::OutOfOrder)?;
+    Ok(Done { session, user, verdict })
+}
+
+/// Feeds the handshake until it wants something other than bytes. What it says is sent before its step is returned.
+async fn advance<S>(handshake: &mut Handshake, link: &mut Link<S>) -> Result<Step, LoginError>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let mut out = Vec::new();
+    loop {
+        let fed = handshake.feed(&link.buffer, &mut out);
+        link.send(&mut out).await?;
+        let (consumed, step) = fed?;
+        link.buffer.advance(consumed);
+        match step {
+            Step::NeedInput => link.fill().await?,
+            step => return Ok(step),
+        }
+    }
+}
+
+async fn nla(
+    link: &mut Link<Stream>,
+    protocol: CredsspProtocol,
+    config: &ServerConfig,
+) -> Result<LoginName, LoginError> {
+    let lookup = Lookup {
+        accounts: Arc::clone(&config.accounts),
+        routing: config.routing.clone(),
+    };
+    let mut credssp = Credssp::new(config.tls.public_key().to_vec(), Box::new(lookup), protocol)?;
+    let mut out = Vec::new();
+    loop {
+        let fed = credssp.feed(&link.buffer, &mut out);
+        link.send(&mut out).await?;
+        let (consumed, step) = fed?;
+        link.buffer.advance(consumed);
+        match step {
+            CredsspStep::NeedInput => link.fill().await?,
+            CredsspStep::Accepted(name) => {
+                return Ok(LoginName::parse(&name.user, name.domain.as_deref(), &config.routing));
+            }
+            CredsspStep::Denied { name } => {
+                return Err(LoginError::WrongPassword(
+                    name.map_or_else(String::new, |name| name.user),
+                ));
+            }
+        }
+    }
+}
+
+/// Accounts as CredSSP asks for them: by the whole name that the client typed.
+struct Lookup {
+    accounts: Arc<dyn Accounts>,
+    routing: Routing,
+}
+
+impl AccountLookup for Lookup {
+    fn nt_hash(&mut self, user: &str, domain: Option<&str>) -> Option<[u8; 16]> {
+        let login = LoginName::parse(user, domain, &self.routing);
+        self.accounts.nt_hash(&login.user).map(|hash| hash.0)
+    }
+}
+
+async fn tls_login(client: &ClientLogin, config: &ServerConfig) -> Result<LoginName, Verdict> {
+    let login = LoginName::parse(&client.user, client.domain.as_deref(), &config.routing);
+    let password = client.password.as_ref().map_or("", |password| password.reveal());
+    if config.accounts.verify(&login.user, password) {
+        return Ok(login);
+    }
+    // Slows guessing on one connection; guesses on many are bounded by the places at the door.
+    tokio::time::sleep(GUESS_PAUSE).await;
+    Err(Verdict::BadCredentials)
+}
+
+/// Size announced to a client that only waits to be told why it gets nothing.
+const NO_DESKTOP: Size = Size::new(640, 480);
+const GUESS_PAUSE: Duration = Duration::from_millis(500);

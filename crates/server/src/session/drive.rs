@@ -1,0 +1,588 @@
+//! Drives one session: bytes in, events to the desktop, frames out at the client's own pace.
+//!
+//! ```text
+//!   no pipe ──graphics ready──▶ idle ──pacer ready and something to show──▶ busy (encode pool)
+//!      ▲                         ▲                                            │
+//!      └──legacy resize──────────┴──────────frame queued in the outbox ◀──────┘
+//! ```
+//! Control and input never wait for any of it.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use rdpmux_engine::{ClientView, FrameJob, Pacer, PacerConfig, Pipeline, Profile, Readiness};
+use rdpmux_model::{FrameId, Generation, HeadState, InputEvent, SessionId, Size};
+use rdpmux_rdp::{CloseReason, FramePipe, FrameWriter, QueueDepth, Session, SessionError, SessionEvent};
+use tokio::io::{AsyncReadExt, ReadHalf};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::desktop::{InputRefused, Seat};
+use crate::fault;
+use crate::listen::{Context, Stop};
+use crate::login::Stream;
+use crate::session::GOODBYE;
+use crate::session::encode_pool::Encoded;
+use crate::session::link::Link;
+use crate::session::outbox::{Outbox, Overflow};
+
+/// Why a session ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The client left.
+    Client,
+    /// It has read its card.
+    Farewell,
+    /// The server stops.
+    Stop,
+    /// The desktop was removed.
+    DesktopGone,
+    /// The connection broke.
+    Io(io::Error),
+    /// The client took no bytes, or acknowledged no frame, for the whole deadline.
+    Stalled(&'static str),
+    /// The client broke the protocol.
+    Peer(SessionError),
+    /// The client made us answer without taking the answers, or typed what nobody took.
+    Flood(&'static str),
+    /// Our own fault: a frame could not be made.
+    Bug(String),
+}
+
+/// Ends the session by itself.
+pub(super) struct Farewell {
+    pub(super) after: Duration,
+    pub(super) reason: CloseReason,
+}
+
+/// The graphics pipe and who has its writer.
+enum Pipe {
+    /// Not negotiated yet, or a legacy resize is under way.
+    None,
+    Idle(FrameWriter),
+    Busy(JoinHandle<Encoded>),
+}
+
+/// One client's session.
+pub(super) struct Drive {
+    id: SessionId,
+    rdp: Session,
+    reader: ReadHalf<Stream>,
+    inbound: BytesMut,
+    outbox: Outbox,
+    seat: Seat,
+    frames: watch::Receiver<Generation>,
+    state: watch::Receiver<HeadState>,
+    shown: HeadState,
+    view: ClientView,
+    pacer: Pacer,
+    pipe: Pipe,
+    /// Whether the client acknowledges frames on this pipe.
+    acknowledges: bool,
+    /// A writer that replaces the one in the pool: what comes back from there is for surfaces that are gone.
+    replacement: Option<FrameWriter>,
+    /// The size that a client without EGFX was told last.
+    legacy_size: Size,
+    unacknowledged: VecDeque<Unacknowledged>,
+    suppressed: bool,
+    /// Motion that found the desktop's queue full.
+    held_motion: Option<InputEvent>,
+    /// When the view looks again which tiles rest.
+    rest_due: Instant,
+    born: Instant,
+    pipe_due: Instant,
+    farewell: Option<(Instant, CloseReason)>,
+    context: Arc<Context>,
+    stop: Stop,
+}
+
+/// A frame on its way: where it ends in the outbox and since when the client has all of it.
+struct Unacknowledged {
+    id: FrameId,
+    end: u64,
+    delivered: Option<Instant>,
+}
+
+enum Wake {
+    Stop,
+    DesktopGone,
+    Read(io::Result<usize>),
+    Progress(Option<io::Result<()>>),
+    Encoded(Encoded),
+    Frame,
+    State,
+    Time,
+}
+
+impl Drive {
+    pub(super) fn new(
+        id: SessionId,
+        rdp: Session,
+        link: Link<Stream>,
+        seat: Seat,
+        context: &Arc<Context>,
+        farewell: Option<Farewell>,
+    ) -> Self {
+        let (reader, writer) = tokio::io::split(link.stream);
+        let now = Instant::now();
+        let limits = &context.config.limits;
+        let desktop = seat.desktop().clone();
+        Self {
+            id,
+            rdp,
+            reader,
+            inbound: link.buffer,
+            outbox: Outbox::spawn(writer, limits.write),
+            frames: desktop.frames(),
+            state: desktop.state(),
+            shown: HeadState::default(),
+            view: ClientView::new(),
+            pacer: Pacer::new(PacerConfig::default()),
+            pipe: Pipe::None,
+            acknowledges: true,
+            replacement: None,
+            legacy_size: desktop.surface().size(),
+            unacknowledged: VecDeque::new(),
+            suppressed: false,
+            held_motion: None,
+            rest_due: now,
+            born: now,
+            pipe_due: now + GRAPHICS,
+            farewell: farewell.map(|f| (now + f.after, f.reason)),
+            stop: context.stop.clone(),
+            context: Arc::clone(context),
+            seat,
+        }
+    }
+
+    /// Runs the session to its end and tells the client why it ended.
+    pub(super) async fn run(mut self) -> End {
+        let end = match self.serve().await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        if let Some(reason) = end.told() {
+            let mut out = Vec::new();
+            self.rdp.error_info(reason, &mut out);
+            let _ = self.outbox.push(Bytes::from(out));
+        }
+        if end.may_finish() {
+            self.outbox.finish(GOODBYE).await;
+        }
+        end
+    }
+
+    async fn serve(&mut self) -> Result<std::convert::Infallible, End> {
+        let mut out = Vec::new();
+        let mut events = Vec::new();
+        self.rdp.start(&mut events, &mut out);
+        self.push(out)?;
+        events.into_iter().try_for_each(|event| self.on_event(event))?;
+        self.show_state()?;
+        // Bytes that came with the last bytes of the login.
+        self.digest()?;
+        loop {
+            fault::hold();
+            self.pump()?;
+            let wake = self.next().await;
+            self.handle(wake)?;
+        }
+    }
+
+    /// Waits for the next thing to do. Every arm is cancel-safe.
+    async fn next(&mut self) -> Wake {
+        let due = self.due();
+        let Self {
+            stop,
+            seat,
+            reader,
+            inbound,
+            outbox,
+            pipe,
+            frames,
+            state,
+            ..
+        } = self;
+        tokio::select! {
+            biased;
+            () = stop.stopped() => Wake::Stop,
+            () = seat.ended() => Wake::DesktopGone,
+            read = reader.read_buf(inbound) => Wake::Read(read),
+            progress = outbox.progress() => Wake::Progress(progress),
+            encoded = pipe.encoded() => Wake::Encoded(encoded),
+            changed = frames.changed() => if changed.is_ok() { Wake::Frame } else { Wake::DesktopGone },
+            changed = state.changed() => if changed.is_ok() { Wake::State } else { Wake::DesktopGone },
+            () = tokio::time::sleep_until(due) => Wake::Time,
+        }
+    }
+
+    fn handle(&mut self, wake: Wake) -> Result<(), End> {
+        match wake {
+            Wake::Stop => Err(End::Stop),
+            Wake::DesktopGone => Err(End::DesktopGone),
+            Wake::Read(Ok(0)) => Err(End::Client),
+            Wake::Read(Err(error)) if is_goodbye(&error) => Err(End::Client),
+            Wake::Read(Err(error)) => Err(End::Io(error)),
+            Wake::Read(Ok(_)) => self.digest(),
+            Wake::Progress(None) => {
+                self.on_progress();
+                Ok(())
+            }
+            Wake::Progress(Some(Err(error))) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(End::Stalled("took no bytes"))
+            }
+            Wake::Progress(Some(Err(error))) => Err(End::Io(error)),
+            Wake::Progress(Some(Ok(()))) => Err(End::Client),
+            Wake::Encoded(encoded) => self.on_encoded(encoded),
+            Wake::Frame => Ok(()),
+            Wake::State => self.show_state(),
+            Wake::Time => self.on_time(),
+        }
+    }
+
+    /// Feeds all complete PDUs to the protocol.
+    fn digest(&mut self) -> Result<(), End> {
+        let mut events = Vec::new();
+        let mut out = Vec::new();
+        loop {
+            let fed = self.rdp.feed(&self.inbound, &mut events, &mut out);
+            self.push(std::mem::take(&mut out))?;
+            let consumed = fed.map_err(End::Peer)?;
+            self.inbound.advance(consumed);
+            for event in events.drain(..) {
+                self.on_event(event)?;
+            }
+            if consumed == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: SessionEvent) -> Result<(), End> {
+        match event {
+            SessionEvent::GraphicsReady(writer) | SessionEvent::Reactivated(writer) => self.on_pipe(writer),
+            SessionEvent::FrameAck { id, queue_depth } => self.on_ack(id, queue_depth),
+            SessionEvent::Input(event) => return self.on_input(event),
+            SessionEvent::Suppress(suppressed) => {
+                self.suppressed = suppressed;
+                if !suppressed {
+                    self.view.invalidate();
+                }
+            }
+            SessionEvent::Refresh(rects) => rects.into_iter().for_each(|rect| self.view.invalidate_rect(rect)),
+            SessionEvent::Shutdown => return Err(End::Client),
+        }
+        Ok(())
+    }
+
+    fn on_pipe(&mut self, writer: FrameWriter) {
+        debug!(session = %self.id, pipe = ?writer.kind(), "graphics ready");
+        self.acknowledges = writer.acknowledges();
+        self.view = ClientView::new();
+        self.view.tick_rest(self.seat.desktop().surface());
+        let max_frames = self.context.config.limits.frames_in_flight;
+        let config = PacerConfig {
+            acknowledges: self.acknowledges,
+            max_frames,
+            ..PacerConfig::default()
+        };
+        self.pacer = Pacer::new(config);
+        self.unacknowledged.clear();
+        if matches!(self.pipe, Pipe::Busy(_)) {
+            self.replacement = Some(writer);
+        } else {
+            self.pipe = Pipe::Idle(writer);
+        }
+    }
+
+    fn on_input(&mut self, event: InputEvent) -> Result<(), End> {
+        if let Some(motion) = self.held_motion.take()
+            && !is_motion(event)
+        {
+            // Motion before an edge places the click: it goes first if there is room.
+            let _ = self.seat.input(motion);
+        }
+        match self.seat.input(event) {
+            Ok(()) => Ok(()),
+            Err(InputRefused::Full) if is_motion(event) => {
+                self.held_motion = Some(event);
+                Ok(())
+            }
+            Err(InputRefused::Full) => Err(End::Flood("typed more than the guest takes")),
+            Err(InputRefused::Gone) => Err(End::DesktopGone),
+        }
+    }
+
+    fn on_ack(&mut self, id: FrameId, queue_depth: QueueDepth) {
+        if let Some(index) = self.unacknowledged.iter().position(|frame| frame.id == id) {
+            self.unacknowledged.drain(..=index);
+        }
+        if queue_depth == QueueDepth::Suspended {
+            self.unacknowledged.clear();
+        }
+        self.pacer.on_ack(Instant::now().into_std(), id, depth(queue_depth));
+    }
+
+    fn on_progress(&mut self) {
+        let (now, written) = (Instant::now(), self.outbox.written());
+        for frame in self.unacknowledged.iter_mut().filter(|frame| frame.end <= written) {
+            frame.delivered.get_or_insert(now);
+        }
+    }
+
+    fn on_encoded(&mut self, encoded: Encoded) -> Result<(), End> {
+        if let Some(writer) = self.replacement.take() {
+            self.pipe = Pipe::Idle(writer);
+            return Ok(());
+        }
+        let (id, bytes) = encoded.result.map_err(|error| End::Bug(error.to_string()))?;
+        self.pacer.on_sent(Instant::now().into_std(), id, bytes.len());
+        self.outbox.push(bytes)?;
+        self.unacknowledged.push_back(Unacknowledged {
+            id,
+            end: self.outbox.queued(),
+            delivered: None,
+        });
+        self.pipe = Pipe::Idle(encoded.writer);
+        Ok(())
+    }
+
+    fn on_time(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        if let Some((_, reason)) = self.farewell.take_if(|(due, _)| *due <= now) {
+            let mut out = Vec::new();
+            self.rdp.error_info(reason, &mut out);
+            self.push(out)?;
+            return Err(End::Farewell);
+        }
+        if matches!(self.pipe, Pipe::None) && self.pipe_due <= now {
+            if self.pipe_due > self.born + GRAPHICS {
+                return Err(End::Stalled("did not finish a reactivation"));
+            }
+            self.pipe_due = now + self.context.config.limits.write;
+            let mut events = Vec::new();
+            self.rdp.graphics_timeout(&mut events);
+            events.into_iter().try_for_each(|event| self.on_event(event))?;
+        }
+        if self.ack_due().is_some_and(|due| due <= now) {
+            return Err(End::Stalled("acknowledged no frame"));
+        }
+        if self.rest_due <= now {
+            self.view.tick_rest(self.seat.desktop().surface());
+            self.rest_due = now + REST;
+        }
+        if let Some(motion) = self.held_motion.take() {
+            self.on_input(motion)?;
+        }
+        Ok(())
+    }
+
+    /// Starts a frame if the client can take one and lacks something.
+    fn pump(&mut self) -> Result<(), End> {
+        self.pacer
+            .on_backlog(usize::try_from(self.outbox.backlog()).unwrap_or(usize::MAX));
+        let Pipe::Idle(writer) = &self.pipe else { return Ok(()) };
+        if self.suppressed || self.pacer.ready(Instant::now().into_std()) != Readiness::Ready {
+            return Ok(());
+        }
+        let kind = writer.kind();
+        let surface = self.seat.desktop().surface();
+        let profile = Profile {
+            byte_budget: self.byte_budget(),
+            ..Profile::new(pipeline(kind))
+        };
+        let mut job = self.view.take_job(surface, &profile);
+        if job.is_none() && self.view.needs_refinement() {
+            job = self.view.take_refinement(surface, &profile);
+        }
+        match job {
+            Some(job) if self.needs_reactivation(kind, &job) => self.reactivate(job.size()),
+            Some(job) => {
+                self.submit(job);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Raw pixels for one frame: on a slow link the newest part of the picture comes in slices that the link can carry.
+    fn byte_budget(&self) -> usize {
+        let carried = self
+            .pacer
+            .bytes_per(SLICE)
+            .map_or(FIRST_SLICE, |bytes| bytes.saturating_mul(COMPRESSION));
+        carried.clamp(SMALLEST_SLICE, Profile::BYTE_BUDGET)
+    }
+
+    fn submit(&mut self, job: FrameJob) {
+        match std::mem::replace(&mut self.pipe, Pipe::None) {
+            Pipe::Idle(writer) => self.pipe = Pipe::Busy(self.context.pool.submit(job, writer, self.born.elapsed())),
+            other => self.pipe = other,
+        }
+    }
+
+    fn needs_reactivation(&self, kind: FramePipe, job: &FrameJob) -> bool {
+        !matches!(kind, FramePipe::Egfx { .. }) && job.size() != self.legacy_size
+    }
+
+    /// Changes the size of a desktop without EGFX. The pipe comes back with `Reactivated`.
+    fn reactivate(&mut self, size: Size) -> Result<(), End> {
+        let mut out = Vec::new();
+        self.rdp.resize_legacy(size, &mut out);
+        self.legacy_size = size;
+        self.pipe = Pipe::None;
+        self.pipe_due = Instant::now() + self.context.config.limits.write;
+        self.push(out)
+    }
+
+    /// Brings the client's pointer and lock lamps to the head's state.
+    fn show_state(&mut self) -> Result<(), End> {
+        let state = self.state.borrow_and_update().clone();
+        let mut out = Vec::new();
+        if state.pointer != self.shown.pointer {
+            self.rdp.pointer(&state.pointer, &mut out);
+        }
+        if state.locks != self.shown.locks {
+            self.rdp.indicators(state.locks, &mut out);
+        }
+        self.shown = state;
+        self.push(out)
+    }
+
+    fn push(&mut self, out: Vec<u8>) -> Result<(), End> {
+        self.outbox.push(Bytes::from(out)).map_err(End::from)
+    }
+
+    /// When a frame that the client has must have been acknowledged.
+    fn ack_due(&self) -> Option<Instant> {
+        let delivered = self.unacknowledged.front()?.delivered?;
+        Some(delivered + self.context.config.limits.write)
+    }
+
+    fn due(&mut self) -> Instant {
+        let mut due = Instant::now() + TICK;
+        let mut at = |time: Instant| due = due.min(time);
+        if let Some((time, _)) = &self.farewell {
+            at(*time);
+        }
+        match &self.pipe {
+            Pipe::None => at(self.pipe_due),
+            Pipe::Idle(_) => {
+                if let Readiness::Until(time) = self.pacer.ready(Instant::now().into_std()) {
+                    at(Instant::from_std(time));
+                }
+                if self.view.needs_refinement() {
+                    at(self.rest_due);
+                }
+            }
+            Pipe::Busy(_) => {}
+        }
+        if let Some(time) = self.ack_due() {
+            at(time);
+        }
+        if self.held_motion.is_some() {
+            at(Instant::now() + RETRY_MOTION);
+        }
+        due
+    }
+}
+
+impl Pipe {
+    /// Resolves when the frame in the pool is ready. Cancel-safe.
+    async fn encoded(&mut self) -> Encoded {
+        match self {
+            Self::Busy(job) => match job.await {
+                Ok(encoded) => encoded,
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            },
+            Self::None | Self::Idle(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl End {
+    /// What the client is told, if it still listens.
+    fn told(&self) -> Option<CloseReason> {
+        match self {
+            Self::Stop | Self::DesktopGone => Some(CloseReason::ServerShutdown),
+            Self::Flood(_) => Some(CloseReason::Limit),
+            Self::Client | Self::Farewell | Self::Io(_) | Self::Stalled(_) | Self::Peer(_) | Self::Bug(_) => None,
+        }
+    }
+
+    fn may_finish(&self) -> bool {
+        !matches!(self, Self::Io(_) | Self::Stalled(_))
+    }
+}
+
+impl From<Overflow> for End {
+    fn from(_: Overflow) -> Self {
+        Self::Flood("did not take our answers")
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client => f.write_str("the client left"),
+            Self::Farewell => f.write_str("the client was told why it gets no desktop"),
+            Self::Stop => f.write_str("the server stops"),
+            Self::DesktopGone => f.write_str("the desktop was removed"),
+            Self::Io(error) => write!(f, "the connection broke: {error}"),
+            Self::Stalled(what) => write!(f, "the client {what} before the deadline"),
+            Self::Peer(error) => write!(f, "the client broke the protocol: {error}"),
+            Self::Flood(what) => write!(f, "the client {what}"),
+            Self::Bug(error) => write!(f, "a frame could not be made: {error}"),
+        }
+    }
+}
+
+fn is_motion(event: InputEvent) -> bool {
+    matches!(event, InputEvent::MoveTo { .. } | InputEvent::MoveBy { .. })
+}
+
+/// Many clients close the socket without TLS's `close_notify`.
+fn is_goodbye(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
+}
+
+/// The protocol's words for the engine.
+fn pipeline(pipe: FramePipe) -> Pipeline {
+    match pipe {
+        FramePipe::Egfx { progressive, .. } => Pipeline::Egfx { progressive },
+        FramePipe::SurfaceCommands => Pipeline::SurfaceCommands,
+        FramePipe::Bitmap { bits_per_pixel } => Pipeline::Bitmap { bits_per_pixel },
+    }
+}
+
+fn depth(depth: QueueDepth) -> rdpmux_engine::QueueDepth {
+    match depth {
+        QueueDepth::Unavailable => rdpmux_engine::QueueDepth::Unavailable,
+        QueueDepth::Bytes(bytes) => rdpmux_engine::QueueDepth::Bytes(bytes),
+        QueueDepth::Suspended => rdpmux_engine::QueueDepth::Suspended,
+    }
+}
+
+/// A client with EGFX advertises it within this time; then the legacy pipe serves it.
+const GRAPHICS: Duration = Duration::from_secs(2);
+/// How often the view looks which tiles rest; such tiles are refined.
+const REST: Duration = Duration::from_millis(150);
+/// A frame should not keep the link busy for longer.
+const SLICE: Duration = Duration::from_millis(250);
+/// Raw bytes per encoded byte that a slice counts on: text does far better, pictures about so.
+const COMPRESSION: usize = 8;
+/// The first frames, before the link was measured: a full HD screen.
+const FIRST_SLICE: usize = 8 << 20;
+const SMALLEST_SLICE: usize = 256 << 10;
+/// The longest sleep.
+const TICK: Duration = Duration::from_secs(5);
+const RETRY_MOTION: Duration = Duration::from_millis(10);

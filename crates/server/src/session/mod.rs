@@ -1,0 +1,141 @@
+//! One task per client: log in, then drive the session, then say goodbye. Nothing that happens here reaches another
+//! session: an error or a panic ends this one.
+
+mod card;
+mod drive;
+pub(crate) mod encode_pool;
+pub(crate) mod link;
+mod outbox;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdpmux_model::{Rights, SessionId};
+use rdpmux_rdp::{BulkFactory, CloseReason, Session};
+use rustix::net::sockopt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use crate::listen::{Context, Knock};
+use crate::login::{self, Arrival, LoginError, Stream, Verdict};
+use crate::route::Grant;
+use drive::{Drive, End, Farewell};
+use link::Link;
+
+/// Serves one accepted connection to its end.
+pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, context: Arc<Context>, knock: Knock) {
+    if let Err(error) = prepare(&stream, context.config.limits.write) {
+        debug!(session = %id, %peer, %error, "socket options");
+    }
+    let Some(arrival) = arrive(id, stream, peer, &context).await else {
+        return;
+    };
+    drop(knock);
+    let Some(place) = context.place() else {
+        warn!(session = %id, %peer, user = arrival.user, "too many sessions; this one was refused");
+        return tell(arrival.session, arrival.link, CloseReason::Limit).await;
+    };
+    let Arrival {
+        session,
+        link,
+        user,
+        verdict,
+    } = arrival;
+    match verdict {
+        Ok(grant) => {
+            info!(session = %id, %peer, %user, desktop = %grant.desktop.name(), control = grant.rights.control,
+                client = %session.info(), "session started");
+            serve(id, session, link, grant, &context, None).await;
+        }
+        Err(Verdict::BadCredentials) => {
+            warn!(session = %id, %peer, %user, "wrong user name or password (TLS)");
+            tell(session, link, CloseReason::BadCredentials).await;
+        }
+        Err(Verdict::Denied(denied)) => {
+            warn!(session = %id, %peer, %user, %denied, ?denied, "no desktop for this login");
+            let card = card::Card::refusal(&denied);
+            let grant = Grant {
+                desktop: card.desktop(),
+                rights: Rights::VIEW,
+            };
+            let farewell = Farewell {
+                after: CARD,
+                reason: CloseReason::Denied,
+            };
+            serve(id, session, link, grant, &context, Some(farewell)).await;
+        }
+    }
+    drop(place);
+}
+
+async fn arrive(id: SessionId, stream: TcpStream, peer: SocketAddr, context: &Context) -> Option<Arrival> {
+    let bulk: BulkFactory = Arc::new(|| Box::new(rdpmux_engine::codec::zgfx::Zgfx::new()));
+    let login = timeout(
+        context.config.limits.handshake,
+        login::login(stream, &context.config, bulk),
+    );
+    let mut stop = context.stop.clone();
+    let result = tokio::select! {
+        biased;
+        () = stop.stopped() => return None,
+        result = login => result,
+    };
+    match result {
+        Ok(Ok(arrival)) => return Some(arrival),
+        Ok(Err(LoginError::Io(error))) => debug!(session = %id, %peer, %error, "connection ended before the login"),
+        Ok(Err(error)) => warn!(session = %id, %peer, %error, "no login"),
+        Err(_) => warn!(session = %id, %peer, "no login before the deadline; the connection was closed"),
+    }
+    None
+}
+
+async fn serve(
+    id: SessionId,
+    session: Session,
+    link: Link<Stream>,
+    grant: Grant,
+    context: &Arc<Context>,
+    farewell: Option<Farewell>,
+) {
+    let name = grant.desktop.name().clone();
+    let Ok(seat) = grant.desktop.join(id, grant.rights).await else {
+        return tell(session, link, CloseReason::ServerShutdown).await;
+    };
+    let end = Drive::new(id, session, link, seat, context, farewell).run().await;
+    match end {
+        End::Client | End::Farewell => info!(session = %id, desktop = %name, %end, "session ended"),
+        _ => warn!(session = %id, desktop = %name, %end, "session ended"),
+    }
+}
+
+/// Tells a client why it is sent away, without a session.
+async fn tell(mut session: Session, mut link: Link<Stream>, reason: CloseReason) {
+    let mut out = Vec::new();
+    session.error_info(reason, &mut out);
+    let goodbye = async {
+        link.send(&mut out).await?;
+        link.stream.shutdown().await
+    };
+    if let Ok(Err(error)) = timeout(GOODBYE, goodbye).await {
+        debug!(%error, "goodbye");
+    }
+}
+
+/// A dead peer is noticed by the kernel even when we have nothing to write.
+fn prepare(stream: &TcpStream, deadline: Duration) -> rustix::io::Result<()> {
+    sockopt::set_tcp_nodelay(stream, true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEP_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEP_INTERVAL)?;
+    sockopt::set_tcp_user_timeout(stream, deadline.as_millis().try_into().unwrap_or(u32::MAX))
+}
+
+/// How long a refused user may read why.
+const CARD: Duration = Duration::from_secs(6);
+/// How long a goodbye may take to be written.
+pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
+const KEEP_IDLE: Duration = Duration::from_secs(30);
+const KEEP_INTERVAL: Duration = Duration::from_secs(10);
