@@ -75,6 +75,18 @@ impl Identity {
         }
     }
 
+    /// The same without making anything: `None` if the kept pair is still to be made.
+    ///
+    /// # Errors
+    /// As [`Identity::load`].
+    pub fn inspect(config: &Config) -> Result<Option<Self>, CertificateError> {
+        let files = ["certificate.pem", "key.pem"].map(|name| config.state_dir.join(name));
+        if config.certificate.is_none() && files.iter().all(|file| !file.exists()) {
+            return Ok(None);
+        }
+        Self::load(config).map(Some)
+    }
+
     /// A self-signed identity that lives as long as this value: that of `demo` and `run`.
     ///
     /// # Errors

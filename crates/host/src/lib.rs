@@ -20,5 +20,5 @@ pub use daemon::{Daemon, StartError};
 pub use pattern::Pattern;
 pub use private_file::PrivateFileError;
 pub use probe::{ProbeError, QemuFacts, probe_qmp};
-pub use rdpmux_guest::testcard;
+pub use rdpmux_guest::{BACKENDS, testcard};
 pub use registry::{Grant, PatternError, SocketPattern};

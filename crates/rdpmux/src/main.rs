@@ -1,2 +1,21 @@
-//! rdpmux.
-fn main() {}
+//! The rdpmux binary: parse, log, run the command, exit. What commands do is in `cmd/`, what the daemon does in `host`.
+#![forbid(unsafe_code)]
+
+mod cmd;
+mod exit;
+mod invitation;
+mod output;
+mod password;
+mod rdp_file;
+mod scratch;
+mod serving;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    exit::guard(|| {
+        let cli = cmd::parse()?;
+        output::start_log(cli.log.as_deref(), cli.command.default_log())?;
+        cli.command.run()
+    })
+}

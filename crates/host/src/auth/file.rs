@@ -98,14 +98,33 @@ impl UsersFile {
         self.users
     }
 
+    /// Whether [`UsersFile::add`] would take the name; to be asked before a person types a password.
+    ///
+    /// # Errors
+    /// [`UsersError::Exists`].
+    pub fn check_new(&self, name: &UserName) -> Result<(), UsersError> {
+        match self.position(name.as_str()) {
+            Some(_) => Err(UsersError::Exists(name.0.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether there is such a user.
+    ///
+    /// # Errors
+    /// [`UsersError::Unknown`].
+    pub fn check_known(&self, name: &UserName) -> Result<(), UsersError> {
+        self.position(name.as_str())
+            .map(|_| ())
+            .ok_or_else(|| UsersError::Unknown(name.0.clone()))
+    }
+
     /// Adds a user and writes the file.
     ///
     /// # Errors
     /// [`UsersError::Exists`], or the file cannot be written.
     pub fn add(&mut self, name: UserName, password: &str) -> Result<(), UsersError> {
-        if self.position(name.as_str()).is_some() {
-            return Err(UsersError::Exists(name.0));
-        }
+        self.check_new(&name)?;
         self.users.push((name, nt_hash(password)));
         self.store()
     }

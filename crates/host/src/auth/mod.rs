@@ -25,7 +25,7 @@ pub fn random_password() -> String {
 }
 
 /// `length` characters of 5 random bits each, without those that look alike.
-pub(crate) fn random_word(length: usize) -> String {
+pub fn random_word(length: usize) -> String {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut bytes = vec![0; length];
     getrandom::fill(&mut bytes).expect("the kernel's random source is always there on Linux");

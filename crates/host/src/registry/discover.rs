@@ -1,6 +1,7 @@
 //! Which sockets are there: patterns such as `/run/rdpmux/vm/*.qmp`. It only looks at file names and kinds; whether a
 //! QEMU answers behind one is the backend's business.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
@@ -79,6 +80,12 @@ impl SocketPattern {
         }
         found.sort();
         Ok(found)
+    }
+}
+
+impl fmt::Display for SocketPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.directory.join(self.file.as_str()).display())
     }
 }
 

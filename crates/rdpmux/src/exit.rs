@@ -1,0 +1,61 @@
+//! How the process ends: exit codes of `sysexits.h`, one message on standard error, and no panic unreported.
+
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+
+use rdpmux_host::auth::UsersError;
+use rdpmux_host::{CertificateError, ConfigError, StartError};
+
+/// Wrong configuration or command line.
+pub(crate) const CONFIGURATION: u8 = 64;
+/// The address cannot be listened on.
+const UNAVAILABLE: u8 = 69;
+/// A bug.
+const BUG: u8 = 70;
+/// A file or terminal cannot be read or written.
+const IO: u8 = 74;
+
+/// A mistake in how the command was called, or in what it was given.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl std::error::Error for Usage {}
+
+/// Runs the program and turns its outcome into an exit code.
+pub(crate) fn guard(program: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
+    match panic::catch_unwind(AssertUnwindSafe(program)) {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => {
+            if !crate::output::is_broken_pipe(&error) {
+                eprintln!("rdpmux: {error:#}");
+            }
+            ExitCode::from(code(&error))
+        }
+        Err(_) => {
+            eprintln!("rdpmux: this is a bug; please report it with the lines above");
+            ExitCode::from(BUG)
+        }
+    }
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    if error.is::<StartError>() {
+        UNAVAILABLE
+    } else if error.is::<ConfigError>()
+        || error.is::<CertificateError>()
+        || error.is::<UsersError>()
+        || error.is::<Usage>()
+    {
+        CONFIGURATION
+    } else if error.chain().any(|cause| cause.is::<std::io::Error>()) {
+        IO
+    } else {
+        BUG
+    }
+}
