@@ -7,7 +7,8 @@ use rdpmux_model::{Button, InputEvent, LockKeys, MouseMode, Scancode, Size, Whee
 pub(super) enum Gesture {
     /// `Keyboard.Press` or `Release` of a qnum.
     Key { qnum: u32, down: bool },
-    /// `Mouse.Press` or `Release` of a button: 0 left, 1 middle, 2 right, 3 wheel up, 4 wheel down, 5 side, 6 extra.
+    /// `Mouse.Press` or `Release` of a button: 0 left, 1 middle, 2 right, 3 wheel up, 4 wheel down, 5 side, 6 extra, 7 wheel left,
+    /// 8 wheel right.
     Button { number: u32, down: bool },
     /// `Mouse.SetAbsPosition`.
     Position { x: u32, y: u32 },
@@ -25,8 +26,8 @@ const MAX_CLICKS: i32 = 32;
 pub(super) struct Gestures {
     /// Where the viewer's pointer was last, for a guest that takes deltas.
     last: Option<(u32, u32)>,
-    /// Vertical wheel motion short of a notch.
-    wheel: i32,
+    /// Wheel motion short of a notch, vertical and horizontal.
+    wheel: [i32; 2],
     /// The locks that we pressed a key for and the guest has not answered since.
     tried: LockKeys,
     /// The guest's locks when that was.
@@ -51,15 +52,7 @@ impl Gestures {
                 number: button_number(button),
                 down,
             }),
-            InputEvent::Wheel {
-                axis: WheelAxis::Vertical,
-                delta,
-            } => self.turn(delta, out),
-            // QEMU's interface names no horizontal wheel.
-            InputEvent::Wheel {
-                axis: WheelAxis::Horizontal,
-                ..
-            } => {}
+            InputEvent::Wheel { axis, delta } => self.turn(axis, delta, out),
             InputEvent::Locks(wanted) => self.match_locks(wanted, locks, out),
         }
     }
@@ -99,18 +92,18 @@ impl Gestures {
         }
     }
 
-    fn turn(&mut self, delta: i16, out: &mut Vec<Gesture>) {
+    fn turn(&mut self, axis: WheelAxis, delta: i16, out: &mut Vec<Gesture>) {
+        let (wheel, forward, backward) = match axis {
+            WheelAxis::Vertical => (&mut self.wheel[0], 3, 4),
+            WheelAxis::Horizontal => (&mut self.wheel[1], 8, 7),
+        };
         let delta = i32::from(delta);
         // Turning back does not have to undo a part of a notch first.
-        let kept = if self.wheel.signum() == -delta.signum() {
-            0
-        } else {
-            self.wheel
-        };
+        let kept = if wheel.signum() == -delta.signum() { 0 } else { *wheel };
         let turned = kept + delta;
-        self.wheel = turned % NOTCH;
+        *wheel = turned % NOTCH;
         let clicks = (turned / NOTCH).clamp(-MAX_CLICKS, MAX_CLICKS);
-        let number = if clicks > 0 { 3 } else { 4 };
+        let number = if clicks > 0 { forward } else { backward };
         for _ in 0..clicks.abs() {
             out.extend([true, false].map(|down| Gesture::Button { number, down }));
         }

@@ -76,6 +76,9 @@ impl Head {
 
     /// Says why there is no picture.
     pub(super) fn show_absence(&mut self, presence: Presence, title: &str, lines: &[&str]) {
+        if let Some(sink) = &mut self.sink {
+            sink.card(title, lines);
+        }
         change_state(&self.state, |state| {
             *state = HeadState {
                 presence,
@@ -84,9 +87,6 @@ impl Head {
                 mouse: MouseMode::default(),
             };
         });
-        if let Some(sink) = &mut self.sink {
-            sink.card(title, lines);
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use embedded_graphics::draw_target::DrawTarget;
 use embedded_graphics::geometry::{Point, Size as Extent};
-use embedded_graphics::mono_font::ascii::{FONT_8X13, FONT_9X15, FONT_9X15_BOLD, FONT_10X20};
+use embedded_graphics::mono_font::ascii::{FONT_6X10, FONT_8X13, FONT_9X15, FONT_9X15_BOLD, FONT_10X20};
 use embedded_graphics::mono_font::{MonoFont, MonoTextStyle};
 use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
 use embedded_graphics::prelude::{DrawTargetExt, PointsIter, Primitive};
@@ -167,34 +167,45 @@ fn wrap(text: &str, columns: usize) -> Vec<&str> {
 }
 
 fn echo<D: DrawTarget<Color = Rgb888>>(target: &mut D, scene: &Scene, inside: Rectangle) -> Result<(), D::Error> {
+    let target = &mut target.clipped(&inside);
     let mut at = inside.top_left;
-    let columns = (inside.size.width / 10) as usize;
-    let small = (inside.size.width / 9).saturating_sub(9) as usize;
-    typed_field(target, scene, rectangle(at.x, at.y, inside.size.width, 74), columns)?;
+    let field = rectangle(at.x, at.y, inside.size.width, 74);
+    typed_field(target, scene, field, (inside.size.width / 10) as usize)?;
     at.y += 84;
+    let (font, step) = if inside.size.height < 230 {
+        (&FONT_6X10, 12)
+    } else {
+        (&FONT_9X15, 20)
+    };
+    let indent = 8 * font.character_size.width;
+    let columns = inside.size.width.saturating_sub(indent) / font.character_size.width;
+    for (label, value) in echo_rows(scene, columns as usize) {
+        put(target, font, FAINT, at, label)?;
+        put(target, font, INK, at + Point::new(indent as i32, 0), &value)?;
+        at.y += step;
+    }
+    buttons(target, scene, at + Point::new(0, 4))
+}
+
+/// What arrived, as label and text of at most `columns` characters or so.
+fn echo_rows(scene: &Scene, columns: usize) -> [(&'static str, String); 7] {
     let recent = scene.recent.iter().rev().cloned().collect::<Vec<_>>();
     let held = scene.held.iter().rev().map(|key| keys::name(*key)).collect::<Vec<_>>();
     let position = scene.position.map_or("-".to_owned(), |(x, y)| format!("{x}, {y}"));
     let [vertical, horizontal] = scene.wheel.map(|turn| f64::from(turn) / 120.0);
     let [key_down, key_up, button_down, button_up] = scene.edges;
-    let rows = [
-        ("Keys", fit(&recent, "  ", small)),
-        ("Held", fit(&held, " + ", small)),
+    [
+        ("Keys", fit(&recent, "  ", columns)),
+        ("Held", fit(&held, " + ", columns)),
         (
             "Edges",
             format!("keys {key_down}/{key_up}  buttons {button_down}/{button_up}"),
         ),
         ("Locks", locks(scene)),
-        ("Wheel", format!("{vertical:+.2} down-up  {horizontal:+.2} left-right")),
+        ("Wheel", format!("{vertical:+.2} up  {horizontal:+.2} right")),
         ("Shape", scene.pointer().name().to_owned()),
         ("At", position),
-    ];
-    for (label, value) in &rows {
-        put(target, &FONT_9X15, FAINT, at, label)?;
-        put(target, &FONT_9X15, INK, at + Point::new(72, 0), value)?;
-        at.y += 20;
-    }
-    buttons(target, scene, at + Point::new(0, 4))
+    ]
 }
 
 /// The typed lines, black on white, in a fixed place: easy to read for people and for tests.

@@ -2,7 +2,7 @@
 
 use rdpmux_guest::qemu::Config;
 use rdpmux_guest::{GuestSpec, Notice};
-use rdpmux_model::{InputEvent, Presence, Size};
+use rdpmux_model::{InputEvent, Presence, Size, WheelAxis};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -14,6 +14,17 @@ const VGA: &[&str] = &["-vga", "std"];
 
 async fn viewer(directory: &TempDir) -> Viewer {
     Viewer::of(GuestSpec::Qemu(Config::qmp(qmp_path(directory)))).await
+}
+
+/// Pixels that are blue, as the background of memtest86+ is.
+fn blue(pixels: &[u8]) -> usize {
+    let blue = |pixel: &&[u8; 4]| pixel[0] > 0x90 && pixel[1] < 0x30 && pixel[2] < 0x30;
+    pixels.as_chunks::<4>().0.iter().filter(blue).count()
+}
+
+/// Pixels that are not dark.
+fn bright(pixels: &[u8]) -> usize {
+    pixels.iter().step_by(4).filter(|blue| **blue > 0x60).count()
 }
 
 /// Stops the machine and waits until the surface is what QEMU says.
@@ -47,8 +58,8 @@ async fn the_picture_is_qemus_own_and_returns_after_qemu_was_killed() {
                 .until_state("running", |state| state.presence == Presence::Running)
                 .await;
             viewer
-                .until_picture("text of memtest", |size, pixels| {
-                    size == Size::new(720, 400) && pixels.iter().step_by(4).any(|blue| *blue > 0xA0)
+                .until_picture("memtest", |size, pixels| {
+                    size == Size::new(720, 400) && blue(pixels) > 100_000
                 })
                 .await;
             compare(&mut viewer, &mut qemu, &format!("memtest-{index}-{life}")).await;
@@ -74,29 +85,35 @@ async fn keys_reach_the_guest_and_notices_reach_the_owner() {
         viewer
             .until_state("running", |state| state.presence == Presence::Running)
             .await;
-        let bright = |pixels: &[u8]| pixels.iter().step_by(4).filter(|blue| **blue > 0x60).count();
-        let mut shown = 0;
+        viewer.until_picture("menu", |_, pixels| bright(pixels) > 20_000).await;
+        viewer.press(0x2E, false).await;
+        // GRUB clears the menu bit by bit, and its cursor blinks.
+        let (mut shown, mut steady) = (0, 0);
         viewer
-            .until_picture("menu of grub", |_, pixels| {
+            .until_picture("command line", |_, pixels| {
                 let before = std::mem::replace(&mut shown, bright(pixels));
-                shown > 2000 && shown.abs_diff(before) < 60
+                steady = if shown.abs_diff(before) < 30 { steady + 1 } else { 0 };
+                (500..12_000).contains(&shown) && steady > 4
             })
             .await;
-        // The command line: its picture is another one than the menu.
-        viewer.press(0x2E, false).await;
         for code in [0x12, 0x2E, 0x23, 0x18, 0x39, 0x1E, 0x30] {
             viewer.press(code, false).await;
         }
-        let menu = shown;
         viewer
-            .until_picture("command line", |_, pixels| bright(pixels).abs_diff(menu) > 500)
+            .until_picture("typed text", |_, pixels| bright(pixels) > shown + 100)
             .await;
         for step in 1..50 {
             let motion = InputEvent::MoveTo {
                 x: step * 5,
                 y: step * 3,
             };
-            viewer.head().input.send(motion).await.expect("the backend runs");
+            let turn = InputEvent::Wheel {
+                axis: WheelAxis::Horizontal,
+                delta: 120,
+            };
+            for event in [motion, turn] {
+                viewer.head().input.send(event).await.expect("the backend runs");
+            }
         }
         compare(&mut viewer, &mut qemu, &format!("grub-{index}")).await;
         qemu.command("cont", &json!({}));

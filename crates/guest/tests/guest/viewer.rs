@@ -12,6 +12,7 @@ use tokio::time::timeout;
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 pub struct Viewer {
+    /// Ends the backend with the viewer.
     pub task: GuestTask,
     pub heads: BTreeMap<u32, HeadPort>,
     pub name: Option<String>,
