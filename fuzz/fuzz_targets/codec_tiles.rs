@@ -1,0 +1,66 @@
+//! Any pixels at any size through every pipeline: nothing panics, foreign decoders read it, exact pipelines are exact.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use painter::{Painter, widen};
+use rdpmux_engine::{ClientView, Pipeline, Profile, SliceRows, surface};
+use rdpmux_model::{PixelFormat, Point, Rect, Size};
+
+#[path = "../../crates/engine/tests/engine/painter.rs"]
+mod painter;
+
+const PIPELINES: [Pipeline; 6] = [
+    Pipeline::Egfx { progressive: true },
+    Pipeline::SurfaceCommands,
+    Pipeline::Bitmap { bits_per_pixel: 32 },
+    Pipeline::Bitmap { bits_per_pixel: 24 },
+    Pipeline::Bitmap { bits_per_pixel: 16 },
+    Pipeline::Bitmap { bits_per_pixel: 15 },
+];
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&[width, height, x, y, shape], bytes)) = data.split_first_chunk::<5>() else {
+        return;
+    };
+    if bytes.is_empty() {
+        return;
+    }
+    let size = Size::new(u32::from(width) + 1, u32::from(height) % 140 + 1);
+    // A step that differs from the row's length shifts the pattern from row to row.
+    let step = usize::from(shape >> 4) + 1;
+    let picture: Vec<u8> = (0..size.area() as usize * 4).map(|i| bytes[i / step % bytes.len()]).collect();
+    let stride = size.width as usize * 4;
+    let rows = SliceRows::new(&picture, size, stride, PixelFormat::Bgrx32).expect("a whole picture");
+    let (mut writer, reader) = surface(size);
+    let part = Rect::new(u32::from(x), u32::from(y), u32::from(shape), u32::from(height));
+    for pipeline in PIPELINES {
+        let (mut view, mut painter) = (ClientView::new(), Painter::new(size));
+        let profile = Profile {
+            byte_budget: usize::from(shape) << 8,
+            ..Profile::new(pipeline)
+        };
+        for rect in [part, size.rect()] {
+            writer.commit(&[rect], &rows, Point::new(0, 0));
+            while let Some(job) = view.take_job(&reader, &profile).or_else(|| view.take_refinement(&reader, &profile)) {
+                painter.paint(&job.encode());
+            }
+        }
+        if pipeline != Pipeline::SurfaceCommands {
+            assert!(painter.pixels == expected(&reader.snapshot().1, pipeline), "{pipeline:?} {size}");
+        }
+        writer.resize(size).expect("a valid size");
+    }
+});
+
+fn expected(pixels: &[u8], pipeline: Pipeline) -> Vec<u8> {
+    let at_depth = |pixel: &[u8; 4]| {
+        let [b, g, r, _] = pixel.map(u16::from);
+        let [b, g, r] = match pipeline {
+            Pipeline::Bitmap { bits_per_pixel: 16 } => widen((r >> 3) << 11 | (g >> 2) << 5 | b >> 3, [5, 6, 5]),
+            Pipeline::Bitmap { bits_per_pixel: 15 } => widen((r >> 3) << 10 | (g >> 3) << 5 | b >> 3, [5, 5, 5]),
+            _ => [pixel[0], pixel[1], pixel[2]],
+        };
+        [b, g, r, 255]
+    };
+    pixels.as_chunks::<4>().0.iter().flat_map(at_depth).collect()
+}
