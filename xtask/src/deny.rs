@@ -20,11 +20,9 @@ pub fn run() -> Result<()> {
     let mut count = 0;
     for workspace in WORKSPACES {
         let metadata = metadata::read(Path::new(workspace))?;
-        let used: Vec<&Package> = metadata
-            .packages
-            .iter()
-            .filter(|package| metadata.resolved.contains_key(&package.id))
-            .collect();
+        let built = metadata::built(Path::new(workspace))?;
+        let is_used = |package: &&Package| built.contains(&(package.name.clone(), package.version.clone()));
+        let used: Vec<&Package> = metadata.packages.iter().filter(is_used).collect();
         count += used.len();
         for package in &used {
             refused.extend(

@@ -16,6 +16,7 @@ mod setup;
 mod steps;
 
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Checks and tools of the rdpmux repository")]
@@ -44,9 +45,18 @@ enum Task {
     Ci(ci::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    std::env::set_current_dir(root::path())?;
-    match Cli::parse().task {
+fn main() -> ExitCode {
+    match std::env::set_current_dir(root::path()).map_err(anyhow::Error::from).and_then(|()| run(Cli::parse().task)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<()> {
+    match task {
         Task::Setup(options) => setup::run(&options),
         Task::Layers => layers::run(),
         Task::Deny => deny::run(),

@@ -79,6 +79,22 @@ pub fn read(manifest: &Path) -> Result<Metadata> {
     Ok(Metadata { packages, resolved })
 }
 
+/// Name and version of every package that is really built for our target, in the workspace of `manifest`. The resolved
+/// graph of `cargo metadata` also holds optional packages that no feature turns on.
+///
+/// # Errors
+/// When cargo fails.
+pub fn built(manifest: &Path) -> Result<BTreeSet<(String, String)>> {
+    let mut tree = steps::cargo();
+    tree.args(["tree", "--workspace", "--edges", "all", "--prefix", "none", "--format", "{p}", "--manifest-path"]);
+    let text = steps::output(tree.arg(manifest))?;
+    let names = text.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        Some((words.next()?.to_owned(), words.next()?.strip_prefix('v')?.to_owned()))
+    });
+    Ok(names.collect())
+}
+
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }

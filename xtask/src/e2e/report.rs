@@ -8,6 +8,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::Instant;
+use tempfile::TempDir;
 
 /// One run of a suite.
 pub struct Suite {
@@ -21,6 +22,8 @@ pub struct Suite {
 pub struct Case {
     /// Its own folder for pictures and logs.
     pub folder: PathBuf,
+    /// A folder with a short path for its sockets; gone after the case.
+    pub sockets: TempDir,
 }
 
 impl Suite {
@@ -90,13 +93,18 @@ impl Suite {
         let folder = root::target()
             .join("e2e")
             .join(self.name)
-            .join(name.replace(['/', ' ', ':'], "-"));
+            .join(folder_name(name));
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
         fs::create_dir_all(&folder)?;
-        Ok(Case { folder })
+        let sockets = tempfile::Builder::new().prefix("rdpmux-e2e-").tempdir()?;
+        Ok(Case { folder, sockets })
     }
+}
+
+fn folder_name(case: &str) -> String {
+    case.chars().map(|character| if character.is_ascii_alphanumeric() || character == '.' { character } else { '-' }).collect()
 }
 
 /// Forgets earlier results.

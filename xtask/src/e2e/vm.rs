@@ -4,6 +4,7 @@
 use super::picture::Picture;
 use super::process::Process;
 use super::qmp::Qmp;
+use super::report::Case;
 use super::wait;
 use crate::{guest_image, root};
 use anyhow::{Context, Result};
@@ -81,23 +82,24 @@ pub struct Vm {
 }
 
 impl Vm {
-    /// Starts a machine called `name`. Its socket for the daemon is `socket(folder, name)`.
+    /// Starts a machine called `name`. Its socket for the daemon is `socket(case, name)`.
     ///
     /// # Errors
     /// When QEMU does not come up.
-    pub fn start(folder: &Path, name: &str, qemu: Qemu, guest: &Guest, more: &[&str]) -> Result<Self> {
-        fs::create_dir_all(folder.join("vm"))?;
+    pub fn start(case: &Case, name: &str, qemu: Qemu, guest: &Guest, more: &[&str]) -> Result<Self> {
+        let folder = &case.folder;
+        fs::create_dir_all(case.sockets.path().join("vm"))?;
         // A socket left by a killed QEMU must not be taken for the new one.
-        for path in [socket(folder, name), control(folder, name)] {
+        for path in [socket(case, name), control(case, name)] {
             let _ = fs::remove_file(path);
         }
-        let mut command = command(folder, name, qemu, guest)?;
+        let mut command = command(case, name, qemu, guest)?;
         command
             .args(["-display", "dbus,p2p=yes", "-qmp"])
-            .arg(format!("unix:{},server=on,wait=off", socket(folder, name).display()));
+            .arg(format!("unix:{},server=on,wait=off", socket(case, name).display()));
         command.args(more);
         let mut process = Process::start(&command, &folder.join(format!("{name}.qemu.log")), "")?;
-        let qmp = Qmp::connect(&control(folder, name)).or_else(|error| process.check().and(Err(error)))?;
+        let qmp = Qmp::connect(&control(case, name)).or_else(|error| process.check().and(Err(error)))?;
         Ok(Self {
             process,
             qmp,
@@ -165,12 +167,12 @@ impl Vm {
 }
 
 /// The QMP socket for the daemon.
-pub fn socket(folder: &Path, name: &str) -> PathBuf {
-    folder.join("vm").join(format!("{name}.qmp"))
+pub fn socket(case: &Case, name: &str) -> PathBuf {
+    case.sockets.path().join("vm").join(format!("{name}.qmp"))
 }
 
-fn control(folder: &Path, name: &str) -> PathBuf {
-    folder.join(format!("{name}.control"))
+fn control(case: &Case, name: &str) -> PathBuf {
+    case.sockets.path().join(format!("{name}.control"))
 }
 
 fn serial(folder: &Path, name: &str) -> PathBuf {
@@ -181,7 +183,7 @@ fn serial(folder: &Path, name: &str) -> PathBuf {
 ///
 /// # Errors
 /// When the guest's files are not set up.
-pub fn command(folder: &Path, name: &str, qemu: Qemu, guest: &Guest) -> Result<Command> {
+pub fn command(case: &Case, name: &str, qemu: Qemu, guest: &Guest) -> Result<Command> {
     let mut command = Command::new(qemu.program());
     command.args([
         "-name",
@@ -194,10 +196,10 @@ pub fn command(folder: &Path, name: &str, qemu: Qemu, guest: &Guest) -> Result<C
         "none",
         "-qmp",
     ]);
-    command.arg(format!("unix:{},server=on,wait=off", control(folder, name).display()));
+    command.arg(format!("unix:{},server=on,wait=off", control(case, name).display()));
     command
         .arg("-serial")
-        .arg(format!("file:{}", serial(folder, name).display()));
+        .arg(format!("file:{}", serial(&case.folder, name).display()));
     let installer = root::peers().join("installer");
     match guest {
         Guest::Memtest => {
