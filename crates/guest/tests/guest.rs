@@ -1,7 +1,11 @@
 //! The crate at its border: the test card as a picture, QEMU as it is, and peers that pose as QEMU.
 
+#[path = "guest/hostile.rs"]
+mod hostile;
 #[path = "guest/hypervisor.rs"]
 mod hypervisor;
+#[path = "guest/impostor.rs"]
+mod impostor;
 #[path = "guest/picture.rs"]
 mod picture;
 #[path = "guest/real_qemu.rs"]

@@ -133,7 +133,7 @@ async fn add_client(qmp: &mut Qmp) -> Result<UnixStream, AttachError> {
 async fn on_bus(address: &str, vm: Option<&str>) -> Result<Attachment, AttachError> {
     let connection = within("connection to the bus", Builder::address(address).build()).await??;
     let bus = DBusProxy::new(&connection).await?;
-    let name = BUS_NAME.try_into().map_err(zbus::Error::from)?;
+    let name = BUS_NAME.try_into()?;
     let owners = within("ListQueuedOwners", bus.list_queued_owners(name)).await?;
     // The bus says so if nobody has ever owned the name.
     let owners: Vec<OwnedUniqueName> = owners.unwrap_or_default();

@@ -1,12 +1,14 @@
 //! A real QEMU for a test: started in a directory of its own, driven through a second QMP socket, killed at the end.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, IoSlice, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rdpmux_model::Size;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -38,6 +40,11 @@ impl Hypervisor {
     /// Starts `program` in `directory` with a peer-to-peer display and a guest; its QMP socket for the backend is
     /// [`qmp_path`].
     pub fn start(program: &str, directory: &TempDir, arguments: &[&str]) -> Self {
+        Self::start_with("dbus,p2p=yes", program, directory, arguments)
+    }
+
+    /// As [`Self::start`] with another display.
+    pub fn start_with(display: &str, program: &str, directory: &TempDir, arguments: &[&str]) -> Self {
         let directory = directory.path().to_owned();
         for name in ["qmp", "control"] {
             let _ = std::fs::remove_file(directory.join(name));
@@ -53,14 +60,7 @@ impl Hypervisor {
                 "-name",
                 "machine-1",
             ])
-            .args([
-                "-display",
-                "dbus,p2p=yes",
-                "-qmp",
-                &server("qmp"),
-                "-qmp",
-                &server("control"),
-            ])
+            .args(["-display", display, "-qmp", &server("qmp"), "-qmp", &server("control")])
             .args(arguments)
             .stdin(Stdio::null())
             .spawn()
@@ -88,6 +88,24 @@ impl Hypervisor {
         }
     }
 
+    /// Becomes the display's client, as a second viewer program would, and leaves again.
+    pub fn take_display(&mut self) {
+        let (ours, theirs) = UnixStream::pair().expect("pair");
+        let text = format!(
+            "{}\n",
+            json!({ "execute": "getfd", "arguments": { "fdname": "other" } })
+        );
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        let descriptors = [theirs.as_fd()];
+        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+        let bytes = [IoSlice::new(text.as_bytes())];
+        sendmsg(self.control.get_ref(), &bytes, &mut ancillary, SendFlags::empty()).expect("qmp");
+        while self.line().get("return").is_none() {}
+        self.command("add_client", &json!({ "protocol": "@dbus-display", "fdname": "other" }));
+        drop(ours);
+    }
+
     fn line(&mut self) -> Value {
         let mut line = String::new();
         self.control.read_line(&mut line).expect("qmp");
@@ -113,6 +131,39 @@ impl Hypervisor {
 }
 
 impl Drop for Hypervisor {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A message bus of a test's own, ended with it.
+pub struct Bus {
+    child: Child,
+    pub address: String,
+}
+
+impl Bus {
+    pub fn start(directory: &TempDir) -> Self {
+        let address = format!("unix:path={}", directory.path().join("bus").display());
+        let configuration = directory.path().join("bus.conf");
+        let text = format!(
+            "<busconfig><type>session</type><listen>{address}</listen><auth>EXTERNAL</auth><policy context=\"default\">\
+             <allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/></policy>\
+             </busconfig>"
+        );
+        std::fs::write(&configuration, text).expect("configuration");
+        let child = Command::new("dbus-daemon")
+            .arg("--nofork")
+            .arg(format!("--config-file={}", configuration.display()))
+            .spawn()
+            .unwrap_or_else(|error| panic!("dbus-daemon: {error}; run cargo xtask setup"));
+        connect(&directory.path().join("bus"));
+        Self { child, address }
+    }
+}
+
+impl Drop for Bus {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
