@@ -238,7 +238,7 @@ async fn live<S: AsyncRead + AsyncWrite + Unpin>(
     let (mut writer_end, reader) = surface(SIZE);
     let mut lines: Vec<String> = vec!["no input yet".into()];
     let started = Instant::now();
-    let (mut frames, mut acks, mut inputs) = (0, 0, 0);
+    let (mut frames, mut acks, mut inputs) = (0_u32, 0, 0);
     let mut painter: Option<Painter> = None;
     let mut tick = tokio::time::interval(Duration::from_millis(200));
     let mut resized = false;
@@ -289,7 +289,10 @@ async fn live<S: AsyncRead + AsyncWrite + Unpin>(
             started.elapsed().as_secs_f32()
         );
         let text: Vec<&str> = lines.iter().map(String::as_str).chain([status.as_str()]).collect();
-        writer_end.draw(|canvas| draw_card(canvas, "rdp example", &text));
+        writer_end.draw(|canvas| {
+            draw_card(canvas, "rdp example", &text);
+            draw_photo(canvas, frames);
+        });
         if let Some(painter) = &mut painter
             && painter.paint(&reader, started, &mut out)?
         {
@@ -315,6 +318,40 @@ async fn live<S: AsyncRead + AsyncWrite + Unpin>(
         }
     }
 }
+
+/// Something like a photograph, with a dot that moves: what lossless codecs are bad at.
+fn draw_photo(canvas: &mut rdpmux_engine::Canvas<'_>, frame: u32) {
+    use embedded_graphics::prelude::*;
+    let size = canvas.bounding_box().size;
+    let (left, top) = (
+        size.width.saturating_sub(220) as i32,
+        size.height.saturating_sub(170) as i32,
+    );
+    let mut noise = 0x2545_F491_u32;
+    let dot = Point2::new((frame % 180) as i32 + 10, 60);
+    let pixels = (0..150)
+        .flat_map(|y| (0..200).map(move |x| Point2::new(x, y)))
+        .map(|p| {
+            noise ^= noise << 13;
+            noise ^= noise >> 17;
+            noise ^= noise << 5;
+            let n = (noise & 15) as i32;
+            let shade = |v: i32| (v + n).clamp(0, 255) as u8;
+            let near = (p - dot).x.abs() + (p - dot).y.abs() < 12;
+            let color = if near {
+                [250, 240, 60]
+            } else {
+                [shade(p.x), shade(p.y + 40), shade(200 - p.x / 2)]
+            };
+            Pixel(
+                p + Point2::new(left, top),
+                embedded_graphics::pixelcolor::Rgb888::new(color[0], color[1], color[2]),
+            )
+        });
+    let _ = canvas.draw_iter(pixels);
+}
+
+use embedded_graphics::prelude::Point as Point2;
 
 /// One viewer's way from the surface to its pipe, with a first frame by hand.
 struct Painter {

@@ -7,8 +7,6 @@
 //! ```
 
 mod login;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

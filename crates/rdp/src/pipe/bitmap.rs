@@ -75,10 +75,8 @@ impl Bitmap {
     }
 
     fn command(&mut self, command: &FrameCommand, frame: Size, out: &mut Vec<u8>) -> Result<(), FrameError> {
-        let unsupported = |command| FrameError::Unsupported {
-            pipe: FramePipe::Bitmap { bits_per_pixel: 0 },
-            command,
-        };
+        let pipe = self.kind();
+        let unsupported = |command| FrameError::Unsupported { pipe, command };
         let (rect, payload) = match command {
             FrameCommand::Tile { rect, payload } => (*rect, payload),
             FrameCommand::SolidFill { .. } => return Err(unsupported("solid fill")),

@@ -6,8 +6,6 @@ mod bitmap;
 mod egfx;
 mod rfx;
 mod surfcmd;
-#[cfg(test)]
-mod tests;
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};

@@ -40,11 +40,6 @@ pub(super) struct Tiles<'a> {
 }
 
 impl Tiles<'_> {
-    /// Bytes that a message around these tiles takes at most.
-    pub(super) fn bytes(&self) -> usize {
-        MESSAGE_OVERHEAD + self.clip.len() * 8 + self.tiles.iter().map(tile_bytes).sum::<usize>()
-    }
-
     pub(super) fn check(&self, frame: Size) -> Result<(), FrameError> {
         let (columns, rows) = frame.tiles();
         if self.clip.len() > usize::from(u16::MAX) || self.tiles.len() > usize::from(u16::MAX) {
@@ -159,13 +154,6 @@ pub(super) fn progressive(
             words(out, [VERSION]);
             Ok(())
         })?;
-    }
-    block(out, PROGRESSIVE_FRAME_BEGIN, |out| {
-        out.extend_from_slice(&index.to_le_bytes());
-        words(out, [1]);
-        Ok(())
-    })?;
-    if with_context {
         block(out, PROGRESSIVE_CONTEXT, |out| {
             out.push(0);
             words(out, [TILE as u16]);
@@ -173,6 +161,11 @@ pub(super) fn progressive(
             Ok(())
         })?;
     }
+    block(out, PROGRESSIVE_FRAME_BEGIN, |out| {
+        out.extend_from_slice(&index.to_le_bytes());
+        words(out, [1]);
+        Ok(())
+    })?;
     block(out, PROGRESSIVE_REGION, |out| {
         out.push(TILE as u8);
         words(out, [tiles.clip.len() as u16]);

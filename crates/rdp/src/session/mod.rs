@@ -13,8 +13,6 @@ mod info;
 mod input;
 mod pointer;
 mod share;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 
@@ -182,6 +180,11 @@ impl Session {
     /// Who the client is and what it can do.
     pub fn info(&self) -> &SessionInfo {
         &self.info
+    }
+
+    /// Unicode key events that were stepped over: [`InputEvent`] has no word for them yet.
+    pub fn ignored_unicode_events(&self) -> u64 {
+        self.input.unicode_events()
     }
 
     /// Takes bytes, appends events and answers, and returns how many bytes were used. The rest is fed again with more behind it.

@@ -1,1 +1,0 @@
-//! Tests at the border.

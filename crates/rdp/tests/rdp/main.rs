@@ -1,0 +1,8 @@
+//! Tests at the crate's border: byte vectors, and whole connections in memory with IronRDP's client at the other end.
+
+mod client;
+mod frames;
+mod front;
+mod handshake;
+mod hostile;
+mod session;
