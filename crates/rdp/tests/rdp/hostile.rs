@@ -91,6 +91,30 @@ fn replay(messages: &[Vec<u8>]) -> usize {
     messages.len()
 }
 
+/// The fuzz targets start from what a friendly client sends. `RDPMUX_BLESS=1` writes their files anew.
+#[test]
+fn the_seeds_of_the_fuzz_targets_are_what_a_client_sends_today() {
+    let recorded = record_client().concat();
+    let fuzz = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/");
+    let message = first_ts_request();
+    let credssp = [&(message.len() as u16).to_le_bytes()[..], &message].concat();
+    for (name, bytes) in [
+        ("fuzz_targets/session_client.bin", recorded.clone()),
+        ("corpus/front/client", [&[1][..], &recorded].concat()),
+        ("corpus/credssp/negotiate", credssp),
+    ] {
+        let path = format!("{fuzz}{name}");
+        if std::env::var_os("RDPMUX_BLESS").is_some() {
+            std::fs::create_dir_all(path.rsplit_once('/').unwrap().0).unwrap();
+            std::fs::write(&path, &bytes).unwrap();
+        }
+        assert!(
+            std::fs::read(&path).is_ok_and(|stored| stored == bytes),
+            "{name} is not current"
+        );
+    }
+}
+
 #[test]
 fn a_recorded_client_is_taken_again() {
     let recorded = record_client();
@@ -136,10 +160,8 @@ fn random_bytes_at_the_front_door_never_panic() {
     }
 }
 
-#[test]
-fn random_bytes_in_credssp_never_panic() {
-    let mut random = Random::new(0x5EED_0003);
-    // The shape of a first TSRequest around an NTLM negotiate message.
+/// A TSRequest around an NTLM negotiate message.
+fn first_ts_request() -> Vec<u8> {
     let ntlm = b"NTLMSSP\0\x01\0\0\0\xB7\x82\x08\xE2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x06\x01\xB1\x1D\0\0\0\x0F";
     let mut first = vec![
         0x30,
@@ -163,6 +185,13 @@ fn random_bytes_in_credssp_never_panic() {
     first.extend_from_slice(ntlm);
     let total = first.len() as u8;
     (first[1], first[8], first[10], first[12], first[14]) = (total - 2, total - 9, total - 11, total - 13, total - 15);
+    first
+}
+
+#[test]
+fn random_bytes_in_credssp_never_panic() {
+    let mut random = Random::new(0x5EED_0003);
+    let first = first_ts_request();
     for round in 0..3000 {
         let mut server = Credssp::new(PUBLIC_KEY.to_vec(), Box::new(OneUser), CredsspProtocol::HybridEx).unwrap();
         let mut out = Vec::new();

@@ -1,0 +1,46 @@
+//! Any bytes at the front door and in the connection sequence, as if TLS and CredSSP had let them through.
+#![no_main]
+
+use std::sync::Arc;
+
+use libfuzzer_sys::fuzz_target;
+use rdpmux_engine::codec::zgfx::Zgfx;
+use rdpmux_model::Size;
+use rdpmux_rdp::{CredsspProtocol, Handshake, HandshakeConfig, Step, front};
+
+fuzz_target!(|data: &[u8]| {
+    let _ = front::opening(data);
+    if let Ok(Some((_, used))) = front::preconnection(data) {
+        assert!(used <= data.len());
+    }
+    if let Ok(Some((_, used))) = front::connection_request(data) {
+        assert!(used <= data.len());
+    }
+    let config = HandshakeConfig {
+        nla: true,
+        tls: true,
+        bulk: Arc::new(|| Box::new(Zgfx::new())),
+    };
+    let handshake = match data.first() {
+        Some(first) if first & 1 == 1 => Handshake::new(config),
+        _ => Handshake::new_after_security(config, CredsspProtocol::HybridEx),
+    };
+    run(handshake, data.get(1..).unwrap_or_default());
+});
+
+fn run(mut handshake: Handshake, mut data: &[u8]) {
+    let mut out = Vec::new();
+    loop {
+        match handshake.feed(data, &mut out) {
+            Err(_) | Ok((_, Step::NeedInput | Step::Refused(_) | Step::Established)) => return,
+            Ok((used, step)) => {
+                data = &data[used..];
+                match step {
+                    Step::UpgradeTls => handshake.tls_done(),
+                    Step::Credssp(_) => handshake.credssp_done(),
+                    _ => handshake.set_desktop(Size::new(800, 600)),
+                }
+            }
+        }
+    }
+}
