@@ -32,9 +32,9 @@ const GAP: u32 = 16;
 const ABOUT: &[&str] = &[
     "This is the built-in guest of rdpmux. It is drawn by the server itself, without a hypervisor, so that every path \
      from your keyboard to your screen can be tried.",
+    "F2  stops and starts the motion\nF3  changes the size of the screen\nF4  changes the pointer",
     "Type, click and turn the wheel: the window beside this one shows what arrived. Several viewers may look at once \
      and all of them see the same picture.",
-    "F2  stops and starts the motion\nF3  changes the size of the screen\nF4  changes the pointer",
     "The quick brown fox jumps over the lazy dog. 0123456789 Il1| O0Q {}[]()<> \"quoted\" 'text' #!$%&*+-=~^_",
 ];
 
@@ -183,6 +183,10 @@ fn echo<D: DrawTarget<Color = Rgb888>>(target: &mut D, scene: &Scene, inside: Re
         put(target, font, FAINT, at, label)?;
         put(target, font, INK, at + Point::new(indent as i32, 0), &value)?;
         at.y += step;
+    }
+    let room = inside.top_left.y + inside.size.height as i32 - at.y;
+    if room < 28 {
+        return Ok(());
     }
     buttons(target, scene, at + Point::new(0, 4))
 }
