@@ -3,6 +3,7 @@
 
 use rdpmux_model::{EncodedFrame, FrameCommand, Size, TilePayload};
 
+use super::alpha::{self, WithAlpha};
 use super::{Edges, FrameError, FramePipe, edges, words};
 use crate::session::caps::ClientCaps;
 use crate::wire;
@@ -28,6 +29,7 @@ pub(super) struct Bitmap {
     fast_path: bool,
     fragments: bool,
     no_header: bool,
+    skip_alpha: bool,
     limit: usize,
     update: Vec<u8>,
     rectangles: u16,
@@ -49,6 +51,7 @@ impl Bitmap {
             fast_path: caps.fast_path_output,
             fragments: fragments.is_some(),
             no_header: caps.no_compression_header,
+            skip_alpha: caps.skip_alpha,
             limit: match fragments {
                 Some(limit) => (limit as usize).clamp(wire::FAST_PATH_SINGLE, MAX_UPDATE),
                 None if caps.fast_path_output => wire::FAST_PATH_SINGLE,
@@ -86,6 +89,7 @@ impl Bitmap {
         let e = edges(rect, frame)?;
         let data = match payload {
             TilePayload::Uncompressed(_) => return Err(unsupported("top-down tile")),
+            TilePayload::Planar(bytes) if !self.skip_alpha => return self.planar_with_alpha(e, bytes, out),
             TilePayload::Planar(bytes) => Data {
                 bits_per_pixel: 32,
                 width: e.width(),
@@ -114,6 +118,22 @@ impl Bitmap {
             },
         };
         self.tile(e, &data, out)
+    }
+
+    fn planar_with_alpha(&mut self, edges: Edges, planar: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
+        let with_alpha = alpha::add(planar, usize::from(edges.width()), usize::from(edges.height()))
+            .ok_or(FrameError::Invalid("planar tile"))?;
+        let (compressed, bytes) = match &with_alpha {
+            WithAlpha::Planar(bytes) => (true, bytes),
+            WithAlpha::Raw(bytes) => (false, bytes),
+        };
+        let data = Data {
+            bits_per_pixel: 32,
+            width: edges.width(),
+            compressed,
+            bytes,
+        };
+        self.tile(edges, &data, out)
     }
 
     fn tile(&mut self, edges: Edges, data: &Data<'_>, out: &mut Vec<u8>) -> Result<(), FrameError> {

@@ -291,5 +291,5 @@ fn sized(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>) -> Result<(), FrameE
 fn timestamp(ms: u32) -> u32 {
     let seconds = ms / 1000;
     let hours = (seconds / 3600) % 24;
-    hours << 22 | ((seconds / 60) % 60) << 16 | (seconds % 60) << 10 | ms % 1000
+    (hours << 22) | (((seconds / 60) % 60) << 16) | ((seconds % 60) << 10) | (ms % 1000)
 }

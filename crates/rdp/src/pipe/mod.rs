@@ -2,6 +2,7 @@
 //!
 //! A [`FrameWriter`] is handed out by the session, moves into an encode pool, and is the only writer of graphics PDUs.
 
+mod alpha;
 mod bitmap;
 mod egfx;
 mod rfx;

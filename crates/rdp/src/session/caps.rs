@@ -29,6 +29,7 @@ const SET_FRAME_ACKNOWLEDGE: u16 = 0x1E;
 
 const FAST_PATH_OUTPUT: u16 = 0x0001;
 const NO_BITMAP_COMPRESSION_HEADER: u16 = 0x0400;
+const DRAW_ALLOW_SKIP_ALPHA: u8 = 0x08;
 const SURFACE_BITS_AND_MARKERS: u32 = 0x02 | 0x10;
 const LARGE_POINTER_96: u16 = 1;
 const LARGE_POINTER_384: u16 = 2;
@@ -51,6 +52,8 @@ pub(crate) struct ClientCaps {
     pub(crate) no_compression_header: bool,
     /// 32, 24, 16 or 15.
     pub(crate) bits_per_pixel: u8,
+    /// Takes planar bitmaps without an alpha plane.
+    pub(crate) skip_alpha: bool,
     /// Entries for pictures with alpha; 0 if it takes colour pointers only.
     pub(crate) pointer_cache: u16,
     /// Entries for colour pointers.
@@ -73,6 +76,7 @@ impl Default for ClientCaps {
             fast_path_output: false,
             no_compression_header: false,
             bits_per_pixel: 16,
+            skip_alpha: false,
             pointer_cache: 0,
             color_pointer_cache: 0,
             multifragment: None,
@@ -115,6 +119,8 @@ impl ClientCaps {
                     depth @ (32 | 24 | 15) => depth as u8,
                     _ => 16,
                 };
+                r.slice(17)?;
+                self.skip_alpha = r.u8()? & DRAW_ALLOW_SKIP_ALPHA != 0;
             }
             SET_POINTER => {
                 r.u16()?;

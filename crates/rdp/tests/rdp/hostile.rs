@@ -11,7 +11,7 @@ pub struct Random(u64);
 
 impl Random {
     pub fn new(seed: u64) -> Self {
-        println!("seed {seed:#x}");
+        eprintln!("seed {seed:#x}");
         Self(seed)
     }
 
@@ -150,7 +150,7 @@ fn random_bytes_at_the_front_door_never_panic() {
     let mut random = Random::new(0x5EED_0002);
     for _ in 0..20_000 {
         let mut bytes = random.bytes(300);
-        if random.next() % 2 == 0 && bytes.len() > 12 {
+        if random.next().is_multiple_of(2) && bytes.len() > 12 {
             let length = bytes.len();
             bytes[..6].copy_from_slice(&[3, 0, (length >> 8) as u8, length as u8, (length - 5) as u8, 0xE0]);
         }
@@ -232,7 +232,7 @@ fn random_bytes_in_a_session_never_panic() {
             kind => {
                 let channel = if kind == 2 { pair.result.io_channel_id } else { drdynvc };
                 let mut data = body;
-                if random.next() % 2 == 0 && data.len() >= 18 {
+                if random.next().is_multiple_of(2) && data.len() >= 18 {
                     shape(&mut data, kind == 2, &mut random);
                 }
                 send_data_request(channel, &data)
