@@ -20,17 +20,17 @@ use rdpmux_rdp::{CloseReason, FramePipe, FrameWriter, QueueDepth, Session, Sessi
 use tokio::io::{AsyncReadExt, ReadHalf};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use crate::desktop::{InputRefused, Seat};
 use crate::fault;
 use crate::listen::{Context, Stop};
 use crate::login::Stream;
-use crate::session::GOODBYE;
 use crate::session::encode_pool::Encoded;
 use crate::session::link::Link;
 use crate::session::outbox::{Outbox, Overflow};
+use crate::session::{GOODBYE, linger};
 
 /// Why a session ended.
 #[derive(Debug)]
@@ -174,6 +174,7 @@ impl Drive {
         }
         if end.may_finish() {
             self.outbox.finish(GOODBYE).await;
+            let _ = timeout(GOODBYE, linger(&mut self.reader)).await;
         }
         end
     }

@@ -7,6 +7,7 @@ pub(crate) mod encode_pool;
 pub(crate) mod link;
 mod outbox;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use rdpmux_model::{Rights, SessionId};
 use rdpmux_rdp::{BulkFactory, CloseReason, Session};
 use rustix::net::sockopt;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
@@ -55,7 +56,7 @@ pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, cont
             tell(session, link, CloseReason::BadCredentials).await;
         }
         Err(Verdict::Denied(denied)) => {
-            warn!(session = %id, %peer, %user, %denied, ?denied, "no desktop for this login");
+            warn!(session = %id, %peer, %user, ?denied, "no desktop for this login");
             let card = card::Card::refusal(&denied);
             let grant = Grant {
                 desktop: card.desktop(),
@@ -117,11 +118,20 @@ async fn tell(mut session: Session, mut link: Link<Stream>, reason: CloseReason)
     session.error_info(reason, &mut out);
     let goodbye = async {
         link.send(&mut out).await?;
-        link.stream.shutdown().await
+        link.stream.shutdown().await?;
+        linger(&mut link.stream).await
     };
     if let Ok(Err(error)) = timeout(GOODBYE, goodbye).await {
         debug!(%error, "goodbye");
     }
+}
+
+/// Reads what the client still sends until it closes: closing on unread bytes would reset the connection and the
+/// client would lose what it was told.
+pub(crate) async fn linger(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+    let mut discard = [0; 4096];
+    while reader.read(&mut discard).await? > 0 {}
+    Ok(())
 }
 
 /// A dead peer is noticed by the kernel even when we have nothing to write.
