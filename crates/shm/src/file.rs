@@ -72,7 +72,7 @@ impl MemoryFile {
     /// [`ShmError::TooShort`] if the file does not have them (any more), or what the kernel says. `out` may then be
     /// partly filled.
     pub fn copy_to(&self, offset: u64, out: &mut [u8]) -> Result<(), ShmError> {
-        let needed = offset.checked_add(out.len() as u64).unwrap_or(u64::MAX);
+        let needed = offset.saturating_add(out.len() as u64);
         if needed > self.len {
             return Err(ShmError::TooShort {
                 given: self.len,
