@@ -41,8 +41,8 @@ pub enum SinkError {
         /// Bytes that the picture takes.
         needed: u64,
     },
-    /// A changed rectangle is not inside the frame.
-    #[error("rectangle {width}x{height}{x:+}{y:+} is not inside the frame of {frame}")]
+    /// A changed rectangle is in no frame.
+    #[error("rectangle {width}x{height}{x:+}{y:+} is not in any frame (this one has {frame})")]
     Outside {
         /// Left edge.
         x: i32,
@@ -210,24 +210,25 @@ impl GuestSink {
     /// [`SinkError::Outside`] if it does not fit there, or what [`Self::scanout`] may say.
     pub fn update(&mut self, x: i32, y: i32, layout: Layout, bytes: &[u8]) -> Result<(), SinkError> {
         let edge = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
-        let rect = self.inside(x, y, edge(layout.size.width), edge(layout.size.height))?;
+        let rect = self.clip(x, y, edge(layout.size.width), edge(layout.size.height))?;
         let rows = SliceRows::new(bytes, layout.size, layout.stride, layout.format)?;
         self.commit(rect, &rows, Point::new(rect.x, rect.y));
         Ok(())
     }
 
-    /// Checks that a rectangle is inside the frame and not empty.
+    /// The part of a rectangle that is inside the frame; it may be empty. QEMU announces rectangles of the mode before
+    /// while the guest changes modes, so what sticks out is cut. What no mode can have is an error.
     ///
     /// # Errors
-    /// [`SinkError::Outside`] if not.
-    pub fn inside(&self, x: i32, y: i32, width: i32, height: i32) -> Result<Rect<Guest>, SinkError> {
+    /// [`SinkError::Outside`] if an edge is negative, empty or beyond [`Size::MAX_EDGE`].
+    pub fn clip(&self, x: i32, y: i32, width: i32, height: i32) -> Result<Rect<Guest>, SinkError> {
         let frame = self.size();
-        let span = |from: i32, length: i32, limit: u32| {
+        let span = |from: i32, length: i32| {
             let (from, length) = (u32::try_from(from).ok()?, u32::try_from(length).ok()?);
-            (length > 0 && from.checked_add(length)? <= limit).then_some((from, length))
+            (length > 0 && from.checked_add(length)? <= Size::MAX_EDGE).then_some((from, length))
         };
-        match (span(x, width, frame.width), span(y, height, frame.height)) {
-            (Some((x, width)), Some((y, height))) => Ok(Rect::new(x, y, width, height)),
+        match (span(x, width), span(y, height)) {
+            (Some((x, width)), Some((y, height))) => Ok(Rect::new(x, y, width, height).intersect(frame.rect())),
             _ => Err(SinkError::Outside {
                 x,
                 y,

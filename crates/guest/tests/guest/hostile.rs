@@ -80,6 +80,26 @@ async fn nonsense_ends_the_connection_and_an_honest_one_follows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_update_of_the_mode_before_is_cut_and_not_refused() {
+    let directory = TempDir::new().expect("directory");
+    let script = |socket: &mut UnixStream| {
+        // QEMU 7.2 does this while GRUB goes from 720x400 to 640x480.
+        let wide = call("Update", "iiiiuuay", &[0, 0, 128, 1, 512, XRGB], &[77; 512]);
+        let below = call("Update", "iiiiuuay", &[0, 200, 1, 1, 4, XRGB], &[77; 4]);
+        let _ = socket.write_all(&[scanout(96, 50), wide, below].concat());
+        let _ = std::io::copy(socket, &mut std::io::sink());
+    };
+    pose_as_qemu(&directory.path().join("qmp"), Arc::new(script));
+    let mut viewer = viewer(&directory).await;
+    viewer
+        .until_picture("the part inside", |size, pixels| {
+            size == Size::new(96, 96) && pixels[..3] == [77; 3] && pixels[96 * 4..96 * 4 + 3] == [50; 3]
+        })
+        .await;
+    assert_eq!(viewer.task.counters().refused.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_frames_are_taken_while_nobody_looks() {
     let directory = TempDir::new().expect("directory");
     let sent = Arc::new(AtomicBool::new(false));

@@ -324,7 +324,7 @@ impl Screen {
         let picture = |source| PeerError::Picture { member, source };
         self.sink.resize_quietly(size).map_err(picture)?;
         let rect: Rect<Guest> = match rect {
-            Some([x, y, width, height]) if !map.fresh => self.sink.inside(x, y, width, height).map_err(picture)?,
+            Some([x, y, width, height]) if !map.fresh => self.sink.clip(x, y, width, height).map_err(picture)?,
             _ => size.rect(),
         };
         map.fresh = false;
