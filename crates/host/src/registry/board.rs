@@ -70,9 +70,12 @@ impl Board {
     /// Resolves when all of these are there.
     pub(super) async fn wait_for(&self, names: &[DesktopName]) {
         let mut changes = self.changes.subscribe();
-        let complete = |_: &u64| names.iter().all(|name| self.desktops.read().contains_key(name));
-        // The sender lives in `self`, so this cannot fail.
-        let _ = changes.wait_for(complete).await;
+        // The desktops are looked at outside the channel's own lock, which publishers take inside that of the desktops.
+        while !names.iter().all(|name| self.desktops.read().contains_key(name)) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     #[cfg(test)]
