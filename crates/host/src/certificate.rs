@@ -1,5 +1,5 @@
 //! The certificate of the port: the operator's own, or a self-signed one that is made on first start and kept, so that
-//! clients which remember it are not alarmed at the next start. ECDSA P-256, which every client of the tests takes.
+//! clients which remember it are not alarmed at the next start. RSA of 2048 bits: rdesktop 1.9 takes no other kind.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
 use rdpmux_server::{TlsError, TlsIdentity};
+use rsa::RsaPrivateKey;
+use rsa::pkcs8::{EncodePrivateKey, LineEnding};
+use rsa::rand_core::UnwrapErr;
 use sha2::{Digest, Sha256};
 use tracing::info;
 
@@ -42,6 +45,9 @@ pub enum CertificateError {
         /// The file that is not.
         missing: PathBuf,
     },
+    /// No key could be made.
+    #[error("cannot make a key: {0}")]
+    Key(String),
     /// No certificate could be made.
     #[error("cannot make a certificate: {0}")]
     Make(#[from] rcgen::Error),
@@ -158,7 +164,7 @@ impl Identity {
 }
 
 /// A certificate and key in PEM form. Valid for long: clients trust it by its fingerprint, not by an authority.
-fn make(server_names: &[String]) -> Result<(String, String), rcgen::Error> {
+fn make(server_names: &[String]) -> Result<(String, String), CertificateError> {
     let uname = rustix::system::uname();
     let host = uname.nodename().to_string_lossy().into_owned();
     let mut names = vec!["localhost".to_owned()];
@@ -173,11 +179,22 @@ fn make(server_names: &[String]) -> Result<(String, String), rcgen::Error> {
     );
     params.not_before = rcgen::date_time_ymd(2020, 1, 1);
     params.not_after = rcgen::date_time_ymd(2049, 12, 31);
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let key = KeyPair::generate()?;
-    Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
+    let key_pem = make_key()?;
+    let key = KeyPair::from_pem(&key_pem)?;
+    Ok((params.self_signed(&key)?.pem(), key_pem))
 }
+
+/// A new RSA key in PKCS#8 form. Takes up to some seconds. `ring`, which signs with it, cannot make one.
+fn make_key() -> Result<String, CertificateError> {
+    let failed = |what: &dyn std::fmt::Display| CertificateError::Key(what.to_string());
+    let key = RsaPrivateKey::new(&mut UnwrapErr(getrandom::SysRng), KEY_BITS).map_err(|error| failed(&error))?;
+    let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|error| failed(&error))?;
+    Ok((*pem).clone())
+}
+
+const KEY_BITS: usize = 2048;
 
 #[cfg(test)]
 mod tests {

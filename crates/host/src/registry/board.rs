@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use rdpmux_model::{DesktopName, Rights};
@@ -12,10 +13,13 @@ use tokio::sync::watch;
 use super::grants::Policy;
 
 pub(crate) struct Board {
+    /// Each with its ticket's serial.
     desktops: RwLock<HashMap<DesktopName, (u64, DesktopHandle)>>,
     policy: RwLock<Policy>,
-    /// Counts changes of `desktops`; also the serial of tickets.
-    changes: watch::Sender<u64>,
+    next_serial: AtomicU64,
+    /// Told after each change of `desktops`. INVARIANT: never while `desktops` is locked, and nobody locks `desktops`
+    /// inside of it, since a watch has a lock of its own.
+    changed: watch::Sender<()>,
 }
 
 /// Keeps one desktop on the board. A later desktop of the same name is not taken down by an earlier one's ticket.
@@ -27,19 +31,19 @@ pub(super) struct Ticket {
 
 impl Board {
     pub(super) fn new(policy: Policy) -> Arc<Self> {
-        let (changes, _) = watch::channel(0);
         Arc::new(Self {
             desktops: RwLock::default(),
             policy: RwLock::new(policy),
-            changes,
+            next_serial: AtomicU64::new(0),
+            changed: watch::Sender::new(()),
         })
     }
 
     pub(super) fn publish(board: &Arc<Self>, handle: DesktopHandle) -> Ticket {
         let name = handle.name().clone();
-        let mut desktops = board.desktops.write();
-        let serial = board.bump();
-        desktops.insert(name.clone(), (serial, handle));
+        let serial = board.next_serial.fetch_add(1, Ordering::Relaxed);
+        board.desktops.write().insert(name.clone(), (serial, handle));
+        board.changed.send_replace(());
         Ticket {
             board: board.clone(),
             name,
@@ -67,29 +71,11 @@ impl Board {
         names
     }
 
-    /// Resolves when all of these are there.
-    pub(super) async fn wait_for(&self, names: &[DesktopName]) {
-        let mut changes = self.changes.subscribe();
-        // The desktops are looked at outside the channel's own lock, which publishers take inside that of the desktops.
-        while !names.iter().all(|name| self.desktops.read().contains_key(name)) {
-            if changes.changed().await.is_err() {
-                return;
-            }
-        }
-    }
-
-    #[cfg(test)]
-    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
-    }
-
-    fn bump(&self) -> u64 {
-        let mut serial = 0;
-        self.changes.send_modify(|count| {
-            *count += 1;
-            serial = *count;
-        });
-        serial
+    /// Resolves when `done` is true of the names on the board; looks at it after each change. Cancel-safe.
+    pub(super) async fn wait_until(&self, done: impl Fn(&[DesktopName]) -> bool) {
+        let mut changed = self.changed.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        while !done(&self.names()) && changed.changed().await.is_ok() {}
     }
 }
 
@@ -101,8 +87,9 @@ impl Drop for Ticket {
             .is_some_and(|(serial, _)| *serial == self.serial)
         {
             desktops.remove(&self.name);
-            self.board.bump();
         }
+        drop(desktops);
+        self.board.changed.send_replace(());
     }
 }
 

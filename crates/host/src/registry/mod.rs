@@ -56,7 +56,13 @@ impl Registry {
         }
         let names: Vec<_> = config.machines.iter().map(|machine| machine.name.clone()).collect();
         let task = TaskGuard::spawn(follower.run());
-        if tokio::time::timeout(SETTLE, board.wait_for(&names)).await.is_err() {
+        if tokio::time::timeout(
+            SETTLE,
+            board.wait_until(|there| names.iter().all(|name| there.contains(name))),
+        )
+        .await
+        .is_err()
+        {
             warn!("not every configured machine has a desktop yet");
         }
         Self { board, _task: task }

@@ -19,15 +19,11 @@ fn test_card(text: &str) -> Machine {
     }
 }
 
-async fn until_gone(board: &Board, machine: &str) {
-    let gone = async {
-        while board.find(&name(machine)).is_some() {
-            tokio::time::sleep(SCAN).await;
-        }
-    };
-    tokio::time::timeout(roster::GRACE * 3, gone)
-        .await
-        .expect("the desktop goes after the grace");
+/// Waits until these and no others are on the board.
+async fn shows(board: &Board, names: &[&str]) {
+    let names: Vec<_> = names.iter().copied().map(name).collect();
+    let shown = board.wait_until(|there| there == names);
+    tokio::time::timeout(roster::GRACE * 3, shown).await.expect("in time");
 }
 
 #[tokio::test]
@@ -82,13 +78,8 @@ async fn a_dropped_registry_takes_its_desktops_down() {
     };
     let registry = Registry::start(&config).await;
     let board = registry.board();
-    let mut changes = board.subscribe();
     drop(registry);
-    let empty = changes.wait_for(|_| board.names().is_empty());
-    tokio::time::timeout(Duration::from_secs(10), empty)
-        .await
-        .expect("in time")
-        .expect("the board lives");
+    shows(&board, &[]).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,14 +97,37 @@ async fn sockets_that_come_and_go_bring_and_take_their_desktops() {
     assert_eq!(registry.names(), [name("north")]);
 
     let listener = bind(&socket);
-    board.wait_for(&[name("web1")]).await;
+    shows(&board, &["north", "web1"]).await;
     drop(listener);
     std::fs::remove_file(&socket).expect("remove");
-    until_gone(&board, "web1").await;
+    shows(&board, &["north"]).await;
 
     let _listener = bind(&socket);
-    board.wait_for(&[name("web1")]).await;
-    assert_eq!(registry.names(), [name("north"), name("web1")]);
+    shows(&board, &["north", "web1"]).await;
+}
+
+#[test]
+fn starts_and_ends_on_many_threads_never_lock_up() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    // On a thread of its own: a lock-up would stop the runtime's own clock too.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(3)
+            .enable_all()
+            .build()
+            .expect("runtime");
+        runtime.block_on(async {
+            let config = Config {
+                machines: vec![test_card("a"), test_card("b"), test_card("c")],
+                ..Config::default()
+            };
+            for _ in 0..50 {
+                drop(Registry::start(&config).await);
+            }
+        });
+        sender.send(()).expect("the test waits");
+    });
+    receiver.recv_timeout(Duration::from_secs(60)).expect("no lock-up");
 }
 
 fn bind(path: &Path) -> UnixListener {
