@@ -50,6 +50,9 @@ pub(super) enum AttachError {
         /// How many machines are there.
         found: usize,
     },
+    /// The head's last listener hangs.
+    #[error("the head is still with its last listener")]
+    HeadBusy,
     /// A step took too long.
     #[error("{0}: no answer within {limit:?}", limit = STEP_TIME)]
     Silent(&'static str),

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 
-use rdpmux_model::{LockKeys, MouseMode};
+use rdpmux_model::{LockKeys, MouseMode, Size};
 use zbus::export::futures_core::Stream;
 use zbus::fdo::{ManagedObjects, ObjectManagerProxy};
 use zbus::message::{Flags, Message, Type};
@@ -53,6 +53,7 @@ pub(super) struct Console {
     pub(super) number: u32,
     pub(super) path: String,
     pub(super) label: String,
+    pub(super) size: Size,
     pub(super) mouse: MouseMode,
     pub(super) locks: LockKeys,
 }
@@ -62,6 +63,8 @@ pub(super) struct Console {
 pub(super) enum Change {
     Mouse(MouseMode),
     Locks(LockKeys),
+    Width(u32),
+    Height(u32),
 }
 
 impl Display {
@@ -176,12 +179,18 @@ impl Changes {
 }
 
 fn changes_of(interface: &str, properties: &HashMap<String, OwnedVariant>) -> Vec<Change> {
-    let change = match interface {
-        MOUSE => mouse_mode(properties).map(Change::Mouse),
-        KEYBOARD => lock_keys(properties).map(Change::Locks),
-        _ => None,
-    };
-    change.into_iter().collect()
+    match interface {
+        MOUSE => mouse_mode(properties).map(Change::Mouse).into_iter().collect(),
+        KEYBOARD => lock_keys(properties).map(Change::Locks).into_iter().collect(),
+        CONSOLE => {
+            let width = edge(properties, "Width").map(Change::Width);
+            width
+                .into_iter()
+                .chain(edge(properties, "Height").map(Change::Height))
+                .collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn graphic_consoles(objects: &ManagedObjects) -> Vec<Console> {
@@ -201,6 +210,10 @@ fn graphic_consoles(objects: &ManagedObjects) -> Vec<Console> {
                 number: number.parse().ok()?,
                 path: path.to_string(),
                 label: text(console, "Label").unwrap_or_default(),
+                size: Size::new(
+                    edge(console, "Width").unwrap_or_default(),
+                    edge(console, "Height").unwrap_or_default(),
+                ),
                 mouse: properties(MOUSE).and_then(mouse_mode).unwrap_or_default(),
                 locks: properties(KEYBOARD).and_then(lock_keys).unwrap_or_default(),
             })
@@ -227,6 +240,13 @@ fn lock_keys(properties: &HashMap<String, OwnedVariant>) -> Option<LockKeys> {
             num: bits & 2 != 0,
             caps: bits & 4 != 0,
         }),
+        _ => None,
+    }
+}
+
+fn edge(properties: &HashMap<String, OwnedVariant>, name: &str) -> Option<u32> {
+    match &**properties.get(name)? {
+        Variant::U32(pixels) => Some(*pixels),
         _ => None,
     }
 }

@@ -1,6 +1,7 @@
 //! One head of a QEMU for as long as the backend runs: its sink, which a listener borrows while QEMU is there, and its
 //! input task.
 
+use rdpmux_engine::SurfaceReader;
 use rdpmux_model::{HeadState, LockKeys, MouseMode, PointerShape, Presence, Size};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -17,6 +18,9 @@ const FIRST_SIZE: Size = Size::new(1024, 768);
 pub(super) struct Head {
     /// INVARIANT: away only while a listener runs.
     sink: Option<GuestSink>,
+    surface: SurfaceReader,
+    /// The console's own size by QEMU's word.
+    announced: Size,
     state: watch::Sender<HeadState>,
     target: watch::Sender<Option<Target>>,
     input: JoinHandle<()>,
@@ -35,6 +39,8 @@ impl Head {
         }));
         let head = Self {
             sink: Some(sink),
+            surface: port.surface.clone(),
+            announced: FIRST_SIZE,
             state,
             target,
             input,
@@ -53,7 +59,8 @@ impl Head {
     }
 
     /// QEMU shows the head and takes its input at `target`.
-    pub(super) fn begin(&self, console: &Console, target: Target) {
+    pub(super) fn begin(&mut self, console: &Console, target: Target) {
+        self.announced = console.size;
         change_state(&self.state, |state| {
             state.presence = Presence::Running;
             state.mouse = console.mouse;
@@ -62,11 +69,19 @@ impl Head {
         self.target.send_replace(Some(target));
     }
 
-    pub(super) fn change(&self, change: Change) {
-        change_state(&self.state, |state| match change {
-            Change::Mouse(mouse) => state.mouse = mouse,
-            Change::Locks(locks) => state.locks = locks,
-        });
+    pub(super) fn change(&mut self, change: Change) {
+        match change {
+            Change::Mouse(mouse) => change_state(&self.state, |state| state.mouse = mouse),
+            Change::Locks(locks) => change_state(&self.state, |state| state.locks = locks),
+            Change::Width(width) => self.announced.width = width,
+            Change::Height(height) => self.announced.height = height,
+        }
+    }
+
+    /// Whether QEMU shows another size than its listener has seen. QEMU 7.2 announces a new mode by the console's
+    /// properties, and to a listener only with the first picture that fills it, which a text mode may never send.
+    pub(super) fn is_behind(&self) -> bool {
+        self.announced.is_valid() && self.announced != self.surface.size()
     }
 
     /// Input goes nowhere from now on.

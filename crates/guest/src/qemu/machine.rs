@@ -31,6 +31,8 @@ const ABSENCE: BackOff = BackOff::new(Duration::from_millis(200), Duration::from
 const TROUBLE: BackOff = BackOff::new(Duration::from_secs(1), Duration::from_secs(30));
 /// A connection that lasted this long was a good one.
 const GOOD: Duration = Duration::from_secs(10);
+/// After a change of a console's size, its listener has seen a picture of that size by then, or never will.
+const RESHAPE: Duration = Duration::from_millis(150);
 /// Two connections of a QEMU that ends close within this time.
 const TOGETHER: Duration = Duration::from_millis(500);
 /// Being thrown off more often than this within a minute means that somebody else wants the display.
@@ -71,7 +73,9 @@ struct Connected {
     qmp: Option<Qmp>,
     consoles: Vec<Console>,
     listeners: Vec<Listener>,
+    shared_frames: SharedFrames,
     ended: mpsc::Receiver<Ended>,
+    ended_sender: mpsc::Sender<Ended>,
 }
 
 impl Machine {
@@ -161,9 +165,11 @@ impl Machine {
             qmp,
             consoles,
             listeners: Vec::new(),
+            shared_frames,
             ended,
+            ended_sender,
         };
-        let listening = self.listen(&mut connected, shared_frames, ended_sender).await;
+        let listening = self.listen(&mut connected).await;
         let end = match listening {
             Ok(()) => Ok(self.follow(&mut connected).await),
             Err(error) => Err(error),
@@ -173,35 +179,61 @@ impl Machine {
     }
 
     /// Registers a listener for each console.
-    async fn listen(
-        &mut self,
-        connected: &mut Connected,
-        shared_frames: SharedFrames,
-        ended: mpsc::Sender<Ended>,
-    ) -> Result<(), AttachError> {
-        for (index, (head, console)) in self.heads.iter_mut().zip(&connected.consoles).enumerate() {
-            let (ours, theirs) = UnixStream::pair()?;
-            let Some(sink) = head.lend() else {
-                continue;
-            };
-            let screen = Screen::new(sink, self.title.clone(), shared_frames);
-            // INVARIANT: the thread reads and answers before QEMU has its end.
-            let listener = Listener::start(ours, screen, index, &self.watchdog, ended.clone())?;
+    async fn listen(&mut self, connected: &mut Connected) -> Result<(), AttachError> {
+        for index in 0..connected.consoles.len().min(self.heads.len()) {
+            let listener = self.listen_to(connected, index).await?;
             connected.listeners.push(listener);
-            let registered = connected.display.register_listener(&console.path, theirs.as_fd());
-            within("RegisterListener", registered).await??;
+            let console = &connected.consoles[index];
             let target = Target {
                 display: connected.display.clone(),
                 path: console.path.clone(),
             };
-            head.begin(console, target);
+            self.heads[index].begin(console, target);
         }
         Ok(())
     }
 
+    async fn listen_to(&mut self, connected: &Connected, index: usize) -> Result<Listener, AttachError> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let sink = self.heads[index].lend().ok_or(AttachError::HeadBusy)?;
+        let screen = Screen::new(sink, self.title.clone(), connected.shared_frames);
+        // INVARIANT: the thread reads and answers before QEMU has its end.
+        let listener = Listener::start(ours, screen, index, &self.watchdog, connected.ended_sender.clone())?;
+        let path = &connected.consoles[index].path;
+        let registered = connected.display.register_listener(path, theirs.as_fd());
+        within("RegisterListener", registered).await??;
+        Ok(listener)
+    }
+
+    /// Registers anew for the heads whose listeners missed a change of mode: a new listener gets the whole picture.
+    async fn catch_up(&mut self, connected: &mut Connected) -> Option<End> {
+        for index in 0..connected.listeners.len() {
+            if !self.heads[index].is_behind() {
+                continue;
+            }
+            tracing::debug!(guest = %self.title, head = index, "the listener missed a change of mode; registering again");
+            connected.listeners[index].close();
+            let ended = timeout(TOGETHER, connected.ended.recv()).await.ok().flatten()?;
+            let (head, reason) = (ended.head, self.restore(ended));
+            if head != index {
+                return Some(self.end_of_listener(reason, &connected.display).await);
+            }
+            match self.listen_to(connected, index).await {
+                Ok(listener) => connected.listeners[index] = listener,
+                Err(error) => {
+                    tracing::warn!(%error, guest = %self.title, "cannot register again");
+                    return Some(End::Ended);
+                }
+            }
+        }
+        None
+    }
+
     /// Follows the machine until one of its connections ends.
     async fn follow(&mut self, connected: &mut Connected) -> End {
+        let mut look_at_sizes = None;
         loop {
+            let due = look_at_sizes;
             tokio::select! {
                 biased;
                 Some(ended) = connected.ended.recv() => {
@@ -210,7 +242,10 @@ impl Machine {
                 }
                 () = connected.display.closed() => return self.end_of_display(connected).await,
                 change = connected.changes.next() => match change {
-                    Some((path, changes)) => self.change(&connected.consoles, &path, &changes),
+                    Some((path, changes)) => {
+                        self.change(&connected.consoles, &path, &changes);
+                        look_at_sizes = Some(Instant::now() + RESHAPE);
+                    }
                     None => return self.end_of_display(connected).await,
                 },
                 notice = next_notice(&mut connected.qmp) => match notice {
@@ -220,13 +255,19 @@ impl Machine {
                         connected.qmp = None;
                     }
                 },
+                () = until(due) => {
+                    look_at_sizes = None;
+                    if let Some(end) = self.catch_up(connected).await {
+                        return end;
+                    }
+                }
             }
         }
     }
 
-    fn change(&self, consoles: &[Console], path: &str, changes: &[super::display::Change]) {
+    fn change(&mut self, consoles: &[Console], path: &str, changes: &[super::display::Change]) {
         let index = consoles.iter().position(|console| console.path == path);
-        if let Some(head) = index.and_then(|index| self.heads.get(index)) {
+        if let Some(head) = index.and_then(|index| self.heads.get_mut(index)) {
             for change in changes {
                 head.change(*change);
             }
@@ -269,9 +310,12 @@ impl Machine {
     /// nothing that could be shown on its head either.
     async fn take_back(&mut self, connected: Connected) {
         let Connected {
-            listeners, mut ended, ..
+            listeners,
+            mut ended,
+            ended_sender,
+            ..
         } = connected;
-        drop(listeners);
+        drop((listeners, ended_sender));
         while let Some(one) = ended.recv().await {
             if let Err(error) = self.restore(one) {
                 tracing::debug!(%error, guest = %self.title, "listener ended");
@@ -368,6 +412,14 @@ impl Machine {
 }
 
 const COMES_BACK: &str = "You stay connected; the picture comes when it starts.";
+
+/// Waits until a time, or for ever.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
 
 /// The next notice, or never if there is no QMP connection. Cancel-safe.
 async fn next_notice(qmp: &mut Option<Qmp>) -> Result<Notice, QmpError> {
