@@ -8,7 +8,7 @@ use rdpmux_guest::{GuestEvent, GuestSpec, GuestTask, HeadPort, qemu};
 use rdpmux_model::DesktopName;
 use rdpmux_server::{Desktop, DesktopSource};
 use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::board::{Board, Ticket};
 use crate::config::{self, Source};
@@ -52,12 +52,12 @@ impl Machine {
             GuestEvent::Identified { name, uuid } => self.identified(name, uuid),
             GuestEvent::HeadAdded(port) => self.add_head(port),
             GuestEvent::HeadRemoved { index } => self.remove_head(index),
-            GuestEvent::Notice(notice) => info!(desktop = %self.name, ?notice, "machine changed state"),
+            GuestEvent::Notice(notice) => debug!(desktop = %self.name, ?notice, "machine changed state"),
         }
     }
 
     fn identified(&mut self, name: Option<String>, uuid: Option<String>) {
-        info!(desktop = %self.name, ?name, ?uuid, "machine identified");
+        debug!(desktop = %self.name, ?name, ?uuid, "machine identified");
         if let Some(name) = name.filter(|name| !name.eq_ignore_ascii_case(self.name.as_str())) {
             warn!(desktop = %self.name, machine = ?name, "the machine calls itself differently; clients reach it by the desktop's name");
         }

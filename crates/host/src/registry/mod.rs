@@ -29,7 +29,7 @@ use roster::{Change, Roster};
 
 /// How often directories are looked at and machines counted.
 const SCAN: Duration = Duration::from_secs(1);
-/// How long a start waits for the desktops of the configuration, which backends give at once.
+/// How long a start waits for the desktops of the configuration, which backends give at once, card or picture.
 const SETTLE: Duration = Duration::from_secs(5);
 /// A machine whose task ended by itself, which is a bug, is started again this often.
 const RESTARTS: u32 = 5;
@@ -41,7 +41,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Starts all machines and waits until the fixed ones can be reached.
+    /// Starts all machines, those of the first scan included, and waits until they can be reached.
     pub(crate) async fn start(config: &Config) -> Self {
         let board = Board::new(policy(config));
         let mut follower = Follower {
@@ -54,16 +54,12 @@ impl Registry {
         for machine in &config.machines {
             follower.add(machine.clone());
         }
-        let names: Vec<_> = config.machines.iter().map(|machine| machine.name.clone()).collect();
+        follower.scan().await;
+        let names: Vec<_> = follower.running.keys().cloned().collect();
         let task = TaskGuard::spawn(follower.run());
-        if tokio::time::timeout(
-            SETTLE,
-            board.wait_until(|there| names.iter().all(|name| there.contains(name))),
-        )
-        .await
-        .is_err()
-        {
-            warn!("not every configured machine has a desktop yet");
+        let complete = board.wait_until(|there| names.iter().all(|name| there.contains(name)));
+        if tokio::time::timeout(SETTLE, complete).await.is_err() {
+            warn!("not every machine has a desktop yet");
         }
         Self { board, _task: task }
     }
@@ -111,13 +107,14 @@ impl Follower {
         loop {
             clock.tick().await;
             self.restart_ended();
-            if !self.discover.is_empty() {
-                self.scan().await;
-            }
+            self.scan().await;
         }
     }
 
     async fn scan(&mut self) {
+        if self.discover.is_empty() {
+            return;
+        }
         let patterns = self.discover.clone();
         let scan = move || patterns.into_iter().map(|p| (p.scan(), p)).collect::<Vec<_>>();
         let Ok(results) = tokio::task::spawn_blocking(scan).await else {

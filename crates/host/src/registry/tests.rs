@@ -92,12 +92,15 @@ async fn sockets_that_come_and_go_bring_and_take_their_desktops() {
         machines: vec![test_card("north")],
         ..Config::default()
     };
+    let listener = bind(&socket);
     let registry = Registry::start(&config).await;
     let board = registry.board();
-    assert_eq!(registry.names(), [name("north")]);
+    assert_eq!(
+        registry.names(),
+        [name("north"), name("web1")],
+        "what is there is found at the start"
+    );
 
-    let listener = bind(&socket);
-    shows(&board, &["north", "web1"]).await;
     drop(listener);
     std::fs::remove_file(&socket).expect("remove");
     shows(&board, &["north"]).await;

@@ -24,9 +24,9 @@ use crate::serving::{self, StopSignals};
 #[command(after_help = "\
 Examples:
   rdpmux run -- qemu-system-x86_64 -m 2G -cdrom debian.iso
-  rdpmux run --name web1 --listen 0.0.0.0:3389 -- qemu-system-x86_64 -accel kvm -m 4G -device virtio-vga web1.qcow2
+  rdpmux run --name web1 --listen 0.0.0.0:3389 -- qemu-system-x86_64 -accel kvm -m 4G web1.qcow2
 
-Add `-device usb-ehci -device usb-tablet` for a pointer that follows yours, and `-device virtio-vga` for quick pictures.")]
+Add `-usb -device usb-tablet` for a pointer that follows yours, and `-device virtio-vga` for quick pictures.")]
 pub(crate) struct Run {
     /// Name of the desktop [default: QEMU's -name, else `vm`]
     #[arg(long, value_parser = desktop_name)]
