@@ -9,8 +9,8 @@ use bytes::Buf;
 use rdpmux_model::Size;
 use rdpmux_rdp::front::{FrontError, Opening};
 use rdpmux_rdp::{
-    AccountLookup, BulkFactory, ClientLogin, Credssp, CredsspError, CredsspProtocol, CredsspStep, Handshake,
-    HandshakeConfig, HandshakeError, Refusal, Session, Step, front,
+    AccountLookup, BulkFactory, ClientLogin, CloseReason, Credssp, CredsspError, CredsspProtocol, CredsspStep,
+    Handshake, HandshakeConfig, HandshakeError, Refusal, Session, Step, front,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -18,6 +18,7 @@ use tokio_rustls::server::TlsStream;
 use crate::access::{Accounts, Denied};
 use crate::config::{Routing, ServerConfig};
 use crate::route::{self, Grant, Hints, LoginName};
+use crate::session;
 use crate::session::link::{Link, Replay};
 
 /// The stream of a session.
@@ -29,18 +30,7 @@ pub(crate) struct Arrival {
     pub(crate) link: Link<Stream>,
     pub(crate) user: String,
     /// The desktop, or why there is none; the client is told either way.
-    pub(crate) verdict: Result<Grant, Verdict>,
-}
-
-/// Why a connection that completed the sequence gets no desktop.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Verdict {
-    /// User name or password of a TLS login are wrong.
-    #[error("wrong user name or password")]
-    BadCredentials,
-    /// The user is known, the desktop is not for it.
-    #[error(transparent)]
-    Denied(#[from] Denied),
+    pub(crate) verdict: Result<Grant, Denied>,
 }
 
 /// Why a connection ended before the sequence was complete.
@@ -54,7 +44,7 @@ pub(crate) enum LoginError {
     Handshake(#[from] HandshakeError),
     #[error("the NLA login broke: {0}")]
     Credssp(#[from] CredsspError),
-    #[error("wrong user name or password (NLA, user {0:?})")]
+    #[error("wrong user name or password, user {0:?}")]
     WrongPassword(String),
     #[error("refused: {0}")]
     Refused(Refusal),
@@ -159,7 +149,7 @@ async fn upgrade(link: Link<TcpStream>, hints: &mut Hints, config: &ServerConfig
 struct Done {
     session: Session,
     user: String,
-    verdict: Result<Grant, Verdict>,
+    verdict: Result<Grant, Denied>,
 }
 
 impl Done {
@@ -188,27 +178,20 @@ async fn complete(
                 handshake.credssp_done();
             }
             Step::ChooseDesktop(client) => {
-                let proven = match login.take() {
-                    Some(login) => Ok(login),
-                    None => tls_login(&client, config).await,
+                let login = match login.take() {
+                    Some(login) => login,
+                    None => match tls_login(&client, config).await {
+                        Some(login) => login,
+                        None => return Err(refuse(&mut handshake, link, client).await),
+                    },
                 };
-                let user = proven
-                    .as_ref()
-                    .map_or_else(|_| client.user.clone(), |login| login.user.clone());
-                let verdict = proven.and_then(|login| {
-                    Ok(route::choose(
-                        hints,
-                        &login,
-                        &config.routing,
-                        config.directory.as_ref(),
-                    )?)
-                });
+                let verdict = route::choose(hints, &login, &config.routing, config.directory.as_ref());
                 handshake.set_desktop(
                     verdict
                         .as_ref()
                         .map_or(NO_DESKTOP, |grant| grant.desktop.surface().size()),
                 );
-                decided = Some((user, verdict));
+                decided = Some((login.user, verdict));
             }
             Step::Established => break,
             Step::Refused(refusal) => return Err(LoginError::Refused(refusal)),
@@ -281,15 +264,26 @@ impl AccountLookup for Lookup {
     }
 }
 
-async fn tls_login(client: &ClientLogin, config: &ServerConfig) -> Result<LoginName, Verdict> {
+/// The login of a client that sent its password inside TLS, if it is right.
+async fn tls_login(client: &ClientLogin, config: &ServerConfig) -> Option<LoginName> {
     let login = LoginName::parse(&client.user, client.domain.as_deref(), &config.routing);
     let password = client.password.as_ref().map_or("", |password| password.reveal());
     if config.accounts.verify(&login.user, password) {
-        return Ok(login);
+        return Some(login);
     }
     // Slows guessing on one connection; guesses on many are bounded by the places at the door.
     tokio::time::sleep(GUESS_PAUSE).await;
-    Err(Verdict::BadCredentials)
+    None
+}
+
+/// Tells a client that its password is wrong.
+async fn refuse(handshake: &mut Handshake, link: &mut Link<Stream>, client: ClientLogin) -> LoginError {
+    let mut out = Vec::new();
+    handshake.refuse(CloseReason::BadCredentials, &mut out);
+    match session::say_goodbye(link, &mut out).await {
+        Ok(()) => LoginError::WrongPassword(client.user),
+        Err(error) => LoginError::Io(error),
+    }
 }
 
 /// Size announced to a client that only waits to be told why it gets nothing.

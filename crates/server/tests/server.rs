@@ -117,7 +117,7 @@ fn short() -> Limits {
 async fn garbage_at_the_door_ends_that_connection_only() {
     let house = house(short(), Logins::default()).await;
     let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
-    println!("seed {seed:#x}");
+    eprintln!("seed {seed:#x}");
     for _ in 0..200 {
         let length = 1 + (next(&mut seed) % 300) as usize;
         let mut bytes: Vec<u8> = (0..length).map(|_| next(&mut seed) as u8).collect();

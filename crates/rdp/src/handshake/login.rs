@@ -144,7 +144,6 @@ impl Client {
         let link = Link {
             io: IO_CHANNEL,
             drdynvc: self.drdynvc,
-            error_info: early.contains(ClientEarlyCapabilityFlags::SUPPORT_ERR_INFO_PDU),
             monitor_layout: early.contains(ClientEarlyCapabilityFlags::SUPPORT_MONITOR_LAYOUT_PDU),
             bits_per_pixel: self.bits_per_pixel,
         };

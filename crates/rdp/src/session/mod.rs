@@ -111,8 +111,6 @@ pub(crate) struct Link {
     pub(crate) io: u16,
     /// MCS channel of `drdynvc`, if the client has it.
     pub(crate) drdynvc: Option<u16>,
-    /// Client takes Set Error Info PDUs.
-    pub(crate) error_info: bool,
     /// Client takes Monitor Layout PDUs.
     pub(crate) monitor_layout: bool,
     /// Colour depth to demand.
@@ -337,11 +335,10 @@ impl Session {
     }
 }
 
-/// Set Error Info, if the client takes it, and the end of the domain.
+/// Set Error Info and the end of the domain. FreeRDP 3 shows the reason though it does not announce
+/// `RNS_UD_CS_SUPPORT_ERRINFO_PDU`; to a client that does not know the message the connection ends here anyway.
 pub(crate) fn goodbye(link: &Link, reason: CloseReason, out: &mut Vec<u8>) {
-    if link.error_info {
-        share::error_info(link.io, reason, out);
-    }
+    share::error_info(link.io, reason, out);
     wire::disconnect(out);
 }
 

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::listen::{Context, Knock};
-use crate::login::{self, Arrival, LoginError, Stream, Verdict};
+use crate::login::{self, Arrival, LoginError, Stream};
 use crate::route::Grant;
 use drive::{Drive, End, Farewell};
 use link::Link;
@@ -51,11 +51,7 @@ pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, cont
                 client = %session.info(), "session started");
             serve(id, session, link, grant, &context, None).await;
         }
-        Err(Verdict::BadCredentials) => {
-            warn!(session = %id, %peer, %user, "wrong user name or password (TLS)");
-            tell(session, link, CloseReason::BadCredentials).await;
-        }
-        Err(Verdict::Denied(denied)) => {
+        Err(denied) => {
             warn!(session = %id, %peer, %user, ?denied, "no desktop for this login");
             let card = card::Card::refusal(&denied);
             let grant = Grant {
@@ -116,14 +112,19 @@ async fn serve(
 async fn tell(mut session: Session, mut link: Link<Stream>, reason: CloseReason) {
     let mut out = Vec::new();
     session.error_info(reason, &mut out);
+    if let Err(error) = say_goodbye(&mut link, &mut out).await {
+        debug!(%error, "goodbye");
+    }
+}
+
+/// Sends the last words and waits a moment for the client to take them and close.
+pub(crate) async fn say_goodbye(link: &mut Link<Stream>, words: &mut Vec<u8>) -> io::Result<()> {
     let goodbye = async {
-        link.send(&mut out).await?;
+        link.send(words).await?;
         link.stream.shutdown().await?;
         linger(&mut link.stream).await
     };
-    if let Ok(Err(error)) = timeout(GOODBYE, goodbye).await {
-        debug!(%error, "goodbye");
-    }
+    timeout(GOODBYE, goodbye).await.unwrap_or(Ok(()))
 }
 
 /// Reads what the client still sends until it closes: closing on unread bytes would reset the connection and the
