@@ -21,7 +21,7 @@ pub use card::draw_card;
 pub use codec::{CODECS, Codec};
 pub use damage::{DamageLog, TileRect};
 pub use job::FrameJob;
-pub use pace::{Pacer, PacerConfig, PacerStats, QueueDepth, Readiness};
+pub use pace::{Pacer, PacerConfig, PacerStats, Readiness};
 pub use plan::{Pipeline, Profile};
 pub use surface::{PixelRows, SliceRows, SurfaceError, SurfaceReader, SurfaceWriter, surface};
 pub use view::ClientView;

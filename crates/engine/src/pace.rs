@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use rdpmux_model::FrameId;
+use rdpmux_model::{FrameId, QueueDepth};
 
 /// Limits of a [`Pacer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,17 +48,6 @@ pub enum Readiness {
     Until(Instant),
     /// When an acknowledgement came or the backlog shrank.
     AwaitAck,
-}
-
-/// `queueDepth` of a frame acknowledgement ([MS-RDPEGFX] 2.2.2.13).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QueueDepth {
-    /// The client does not say (0).
-    Unavailable,
-    /// Bytes that the client received and did not decode yet.
-    Bytes(u32),
-    /// The client will not acknowledge until it says otherwise (0xFFFFFFFF).
-    Suspended,
 }
 
 /// What the pacer measured.

@@ -110,6 +110,17 @@ pub struct EncodedFrame {
     pub commands: Vec<FrameCommand>,
 }
 
+/// What a client has in store to show, by its own count ([MS-RDPEGFX] 2.2.2.13 `queueDepth`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueDepth {
+    /// It does not say (0).
+    Unavailable,
+    /// Bytes that it received and did not decode yet.
+    Bytes(u32),
+    /// It will not acknowledge frames (0xFFFFFFFF) until it acknowledges one again.
+    Suspended,
+}
+
 /// Bulk compression of one direction of one connection, for example ZGFX ([MS-RDPEGFX] 2.2.5): it has a history, so
 /// every message of the connection goes through the same one, in order.
 pub trait BulkCompressor: Send {

@@ -14,7 +14,7 @@ mod pointer;
 mod region;
 mod rights;
 
-pub use frame::{BulkCompressor, Color, EncodedFrame, FrameCommand, RfxQuant, RfxTile, TilePayload};
+pub use frame::{BulkCompressor, Color, EncodedFrame, FrameCommand, QueueDepth, RfxQuant, RfxTile, TilePayload};
 pub use geometry::{Client, Guest, Point, Rect, Size, TILE};
 pub use head::{HeadState, MouseMode, Presence};
 pub use id::{DesktopName, FrameId, Generation, InvalidName, SessionId};

@@ -16,4 +16,4 @@ mod wire;
 pub use credssp::{AccountLookup, Credssp, CredsspError, CredsspProtocol, CredsspStep, LoginName};
 pub use handshake::{BulkFactory, ClientLogin, Handshake, HandshakeConfig, HandshakeError, Password, Refusal, Step};
 pub use pipe::{FrameError, FramePipe, FrameWriter};
-pub use session::{CloseReason, QueueDepth, Session, SessionError, SessionEvent, SessionInfo};
+pub use session::{CloseReason, Session, SessionError, SessionEvent, SessionInfo};

@@ -7,7 +7,7 @@ use ironrdp_egfx::pdu as egfx;
 use ironrdp_pdu::{PduResult, decode_err, pdu_other_err};
 use rdpmux_model::FrameId;
 
-use super::QueueDepth;
+use rdpmux_model::QueueDepth;
 
 const CHANNEL_NAME: &str = "Microsoft::Windows::RDS::Graphics";
 

@@ -16,7 +16,7 @@ mod share;
 
 use std::sync::Arc;
 
-use rdpmux_model::{Client, FrameId, InputEvent, LockKeys, PointerShape, Rect, Size};
+use rdpmux_model::{Client, FrameId, InputEvent, LockKeys, PointerShape, QueueDepth, Rect, Size};
 
 pub use info::SessionInfo;
 
@@ -28,17 +28,6 @@ use channel::DynamicChannels;
 use graphics::GraphicsEvent;
 use input::InputDecoder;
 use pointer::PointerCache;
-
-/// What the client has in store to show, by its own count ([MS-RDPEGFX] 2.2.2.13 `queueDepth`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QueueDepth {
-    /// It does not say.
-    Unavailable,
-    /// Bytes that it has not processed yet.
-    Bytes(u32),
-    /// It will not acknowledge frames any more, until it acknowledges one again.
-    Suspended,
-}
 
 /// Why the server ends a session. The client shows it to its user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

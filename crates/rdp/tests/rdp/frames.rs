@@ -9,8 +9,10 @@ use ironrdp_pdu::codecs::rfx::progressive::{ProgressiveBlock, decode_progressive
 use ironrdp_pdu::fast_path::{FastPathHeader, FastPathUpdatePdu, Fragmentation, UpdateCode};
 use ironrdp_pdu::surface_commands::SurfaceCommand;
 use rdpmux_engine::{ClientView, Pipeline, Profile, SurfaceReader, draw_card, surface};
-use rdpmux_model::{Color, EncodedFrame, FrameCommand, Generation, Point, Rect, RfxQuant, RfxTile, Size, TilePayload};
-use rdpmux_rdp::{FrameError, FramePipe, QueueDepth, SessionEvent};
+use rdpmux_model::{
+    Color, EncodedFrame, FrameCommand, Generation, Point, QueueDepth, Rect, RfxQuant, RfxTile, Size, TilePayload,
+};
+use rdpmux_rdp::{FrameError, FramePipe, SessionEvent};
 
 use crate::client::{self, DESKTOP, Options, Pair};
 

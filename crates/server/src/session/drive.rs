@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use rdpmux_engine::{ClientView, FrameJob, Pacer, PacerConfig, Pipeline, Profile, Readiness};
-use rdpmux_model::{FrameId, Generation, HeadState, InputEvent, SessionId, Size};
-use rdpmux_rdp::{CloseReason, FramePipe, FrameWriter, QueueDepth, Session, SessionError, SessionEvent};
+use rdpmux_model::{FrameId, Generation, HeadState, InputEvent, QueueDepth, SessionId, Size};
+use rdpmux_rdp::{CloseReason, FramePipe, FrameWriter, Session, SessionError, SessionEvent};
 use tokio::io::{AsyncReadExt, ReadHalf};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -327,7 +327,7 @@ impl Drive {
         if queue_depth == QueueDepth::Suspended {
             self.unacknowledged.clear();
         }
-        self.pacer.on_ack(Instant::now().into_std(), id, depth(queue_depth));
+        self.pacer.on_ack(Instant::now().into_std(), id, queue_depth);
     }
 
     fn on_progress(&mut self) {
@@ -562,14 +562,6 @@ fn pipeline(pipe: FramePipe) -> Pipeline {
         FramePipe::Egfx { progressive, .. } => Pipeline::Egfx { progressive },
         FramePipe::SurfaceCommands => Pipeline::SurfaceCommands,
         FramePipe::Bitmap { bits_per_pixel } => Pipeline::Bitmap { bits_per_pixel },
-    }
-}
-
-fn depth(depth: QueueDepth) -> rdpmux_engine::QueueDepth {
-    match depth {
-        QueueDepth::Unavailable => rdpmux_engine::QueueDepth::Unavailable,
-        QueueDepth::Bytes(bytes) => rdpmux_engine::QueueDepth::Bytes(bytes),
-        QueueDepth::Suspended => rdpmux_engine::QueueDepth::Suspended,
     }
 }
 
