@@ -46,7 +46,10 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    match std::env::set_current_dir(root::path()).map_err(anyhow::Error::from).and_then(|()| run(Cli::parse().task)) {
+    match std::env::set_current_dir(root::path())
+        .map_err(anyhow::Error::from)
+        .and_then(|()| run(Cli::parse().task))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");

@@ -86,7 +86,17 @@ pub fn read(manifest: &Path) -> Result<Metadata> {
 /// When cargo fails.
 pub fn built(manifest: &Path) -> Result<BTreeSet<(String, String)>> {
     let mut tree = steps::cargo();
-    tree.args(["tree", "--workspace", "--edges", "all", "--prefix", "none", "--format", "{p}", "--manifest-path"]);
+    tree.args([
+        "tree",
+        "--workspace",
+        "--edges",
+        "all",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+        "--manifest-path",
+    ]);
     let text = steps::output(tree.arg(manifest))?;
     let names = text.lines().filter_map(|line| {
         let mut words = line.split(' ');

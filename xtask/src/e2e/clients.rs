@@ -158,10 +158,11 @@ pub fn run(only: Option<&str>) -> Result<()> {
 /// # Errors
 /// When the daemon does not come up.
 pub fn demo(folder: &Path) -> Result<Daemon> {
-    let daemon = Daemon::start(folder, &["demo", "--json", "--listen", "127.0.0.1:0"])?;
+    let mut daemon = Daemon::start(folder, &["demo", "--json", "--listen", "127.0.0.1:0"])?;
+    daemon.desktops.retain(|desktop| desktop.rights == "control");
     ensure!(
         daemon.desktops.len() == 2,
-        "the demo lists {} desktops",
+        "the demo lists {} desktops to control",
         daemon.desktops.len()
     );
     Ok(daemon)
@@ -179,10 +180,23 @@ pub fn viewer(
     kind: Kind,
     more: &[&str],
 ) -> Result<Client> {
+    viewer_as(case, name, daemon, &desktop.login(), desktop, kind, more)
+}
+
+/// The same with a user name that need not choose the desktop.
+fn viewer_as(
+    case: &Case,
+    name: &str,
+    daemon: &Daemon,
+    user: &str,
+    desktop: &Desktop,
+    kind: Kind,
+    more: &[&str],
+) -> Result<Client> {
     let config = Config {
         kind,
         address: &daemon.address,
-        user: &desktop.user,
+        user,
         password: &desktop.password,
         size: SIZE,
         more,
@@ -365,7 +379,7 @@ fn pointer_shapes(case: &Case) -> Result<String> {
         client.display.keys(&["F2"])?;
         let at = (150, 620);
         client.display.point(at.0, at.1)?;
-        let mut wait_for = |what: &str, wanted: &dyn Fn(usize, usize) -> bool, color: u32| {
+        let wait_for = |what: &str, wanted: &dyn Fn(usize, usize) -> bool, color: u32| {
             let mut last = (0, 0);
             let found = wait::for_true(wait::seconds(8), &format!("{name}: pointer {what}"), || {
                 last = pointer_pixels(&client, at, color)?;
@@ -436,7 +450,7 @@ fn wrong_password(case: &Case) -> Result<String> {
         let config = Config {
             kind,
             address: &daemon.address,
-            user: &desktop.user,
+            user: &desktop.login(),
             password: &desktop.password,
             size: SIZE,
             more,
@@ -448,6 +462,7 @@ fn wrong_password(case: &Case) -> Result<String> {
             .with_context(|| format!("{name} with a wrong password"))?;
         let words = [
             "LOGON_FAILURE",
+            "ERRINFO_SERVER_FRESH_CREDENTIALS_REQUIRED",
             "LOGON_ERROR",
             "LOGON_FAILED",
             "ERRINFO_SERVER_DENIED_CONNECTION",
@@ -473,7 +488,7 @@ fn legacy_security(case: &Case) -> Result<String> {
         let config = Config {
             kind,
             address: &daemon.address,
-            user: &desktop.user,
+            user: &desktop.login(),
             password: &desktop.password,
             size: SIZE,
             more: &["/sec:rdp"],
@@ -500,7 +515,15 @@ fn vmconnect(case: &Case) -> Result<String> {
     let mut shown = Vec::new();
     for desktop in &daemon.desktops {
         let word = format!("/vmconnect:{}", desktop.name);
-        let mut client = viewer(case, &desktop.name, &daemon, desktop, Kind::FreeRdp3, &[&word, "/gfx"])?;
+        let mut client = viewer_as(
+            case,
+            &desktop.name,
+            &daemon,
+            &desktop.user,
+            desktop,
+            Kind::FreeRdp3,
+            &[&word, "/gfx"],
+        )?;
         client
             .picture(SIZE)?
             .save(&case.folder.join(format!("{}.png", desktop.name)))?;

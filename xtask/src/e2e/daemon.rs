@@ -24,6 +24,15 @@ pub struct Desktop {
     pub name: String,
     pub user: String,
     pub password: String,
+    /// `control` or `view`.
+    pub rights: String,
+}
+
+impl Desktop {
+    /// The user name that also chooses this desktop.
+    pub fn login(&self) -> String {
+        format!("{}#{}", self.user, self.name)
+    }
 }
 
 /// Builds the product in its release form.
@@ -81,6 +90,7 @@ impl Daemon {
                 name: text(&desktop["name"]),
                 user: text(&desktop["user"]),
                 password: text(&desktop["password"]),
+                rights: text(&desktop["rights"]),
             })
             .collect();
         Ok(Self {

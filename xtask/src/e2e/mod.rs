@@ -46,7 +46,9 @@ pub fn run(options: &Options) -> Result<()> {
     if !setup::is_complete() {
         bail!("tools are missing: run `cargo xtask setup`");
     }
-    if std::env::var_os("NOBUILD").is_none() { daemon::build()?; }
+    if std::env::var_os("NOBUILD").is_none() {
+        daemon::build()?;
+    }
     let only = options.only.as_deref();
     let clients = if matches!(options.suite, Name::Clients | Name::All) {
         clients::run(only)

@@ -24,7 +24,7 @@ pub struct Area {
 }
 
 impl Picture {
-    /// Reads an X window dump (xwd version 7, ZPixmap, 32 bits per pixel).
+    /// Reads an X window dump (xwd version 7, ZPixmap, little-endian, 24 or 32 bits per pixel).
     ///
     /// # Errors
     /// When it is cut off or of another form.
@@ -36,26 +36,21 @@ impl Picture {
                 .try_into()?;
             Ok(u32::from_be_bytes(raw) as usize)
         };
-        ensure!(
-            word(1)? == 7 && word(2)? == 2 && word(11)? == 32,
-            "window dump of an unknown form"
-        );
-        let is_big = word(7)? == 1;
-        let (width, height, stride) = (word(4)?, word(5)?, word(12)?);
+        // Windows of several visuals are written with three bytes per pixel, others with four.
+        let (width, height, stride, depth) = (word(4)?, word(5)?, word(12)?, word(11)? / 8);
+        let is_known = word(1)? == 7 && word(2)? == 2 && word(7)? == 0 && (3..=4).contains(&depth);
+        ensure!(is_known, "window dump of an unknown form");
         let start = word(0)? + word(19)? * 12;
         let mut pixels = Vec::with_capacity(width * height);
         for y in 0..height {
+            let row = start + y * stride;
             let row = bytes
-                .get(start + y * stride..start + y * stride + width * 4)
+                .get(row..row + width * depth)
                 .context("the window dump is cut off")?;
-            pixels.extend(row.chunks_exact(4).map(|raw| {
-                let raw = [raw[0], raw[1], raw[2], raw[3]];
-                (if is_big {
-                    u32::from_be_bytes(raw)
-                } else {
-                    u32::from_le_bytes(raw)
-                }) & 0xff_ff_ff
-            }));
+            pixels.extend(
+                row.chunks_exact(depth)
+                    .map(|raw| u32::from_le_bytes([raw[0], raw[1], raw[2], 0])),
+            );
         }
         Ok(Self { width, height, pixels })
     }

@@ -90,10 +90,7 @@ impl Suite {
     }
 
     fn folder(&self, name: &str) -> Result<Case> {
-        let folder = root::target()
-            .join("e2e")
-            .join(self.name)
-            .join(folder_name(name));
+        let folder = root::target().join("e2e").join(self.name).join(folder_name(name));
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
@@ -104,7 +101,15 @@ impl Suite {
 }
 
 fn folder_name(case: &str) -> String {
-    case.chars().map(|character| if character.is_ascii_alphanumeric() || character == '.' { character } else { '-' }).collect()
+    case.chars()
+        .map(|character| {
+            if character.is_ascii_alphanumeric() || character == '.' {
+                character
+            } else {
+                '-'
+            }
+        })
+        .collect()
 }
 
 /// Forgets earlier results.

@@ -87,6 +87,25 @@ impl Vm {
     /// # Errors
     /// When QEMU does not come up.
     pub fn start(case: &Case, name: &str, qemu: Qemu, guest: &Guest, more: &[&str]) -> Result<Self> {
+        let socket = format!("unix:{},server=on,wait=off", socket(case, name).display());
+        Self::launch(
+            case,
+            name,
+            qemu,
+            guest,
+            &[&["-display", "dbus,p2p=yes", "-qmp", &socket], more].concat(),
+        )
+    }
+
+    /// Starts a machine with another display, which the daemon does not reach through QMP.
+    ///
+    /// # Errors
+    /// When QEMU does not come up.
+    pub fn start_with_display(case: &Case, name: &str, qemu: Qemu, guest: &Guest, display: &str) -> Result<Self> {
+        Self::launch(case, name, qemu, guest, &["-display", display])
+    }
+
+    fn launch(case: &Case, name: &str, qemu: Qemu, guest: &Guest, more: &[&str]) -> Result<Self> {
         let folder = &case.folder;
         fs::create_dir_all(case.sockets.path().join("vm"))?;
         // A socket left by a killed QEMU must not be taken for the new one.
@@ -94,9 +113,6 @@ impl Vm {
             let _ = fs::remove_file(path);
         }
         let mut command = command(case, name, qemu, guest)?;
-        command
-            .args(["-display", "dbus,p2p=yes", "-qmp"])
-            .arg(format!("unix:{},server=on,wait=off", socket(case, name).display()));
         command.args(more);
         let mut process = Process::start(&command, &folder.join(format!("{name}.qemu.log")), "")?;
         let qmp = Qmp::connect(&control(case, name)).or_else(|error| process.check().and(Err(error)))?;
@@ -164,6 +180,14 @@ impl Vm {
     pub fn resume(&mut self) -> Result<()> {
         self.qmp.run("cont", &json!({})).map(drop)
     }
+}
+
+/// Our own QMP connection to a machine that somebody else started from [`command`].
+///
+/// # Errors
+/// When QEMU does not answer.
+pub fn control_of(case: &Case, name: &str) -> Result<Qmp> {
+    Qmp::connect(&control(case, name))
 }
 
 /// The QMP socket for the daemon.
