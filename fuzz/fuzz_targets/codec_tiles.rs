@@ -28,7 +28,9 @@ fuzz_target!(|data: &[u8]| {
     let size = Size::new(u32::from(width) + 1, u32::from(height) % 140 + 1);
     // A step that differs from the row's length shifts the pattern from row to row.
     let step = usize::from(shape >> 4) + 1;
-    let picture: Vec<u8> = (0..size.area() as usize * 4).map(|i| bytes[i / step % bytes.len()]).collect();
+    let picture: Vec<u8> = (0..size.area() as usize * 4)
+        .map(|i| bytes[i / step % bytes.len()])
+        .collect();
     let stride = size.width as usize * 4;
     let rows = SliceRows::new(&picture, size, stride, PixelFormat::Bgrx32).expect("a whole picture");
     let (mut writer, reader) = surface(size);
@@ -41,12 +43,18 @@ fuzz_target!(|data: &[u8]| {
         };
         for rect in [part, size.rect()] {
             writer.commit(&[rect], &rows, Point::new(0, 0));
-            while let Some(job) = view.take_job(&reader, &profile).or_else(|| view.take_refinement(&reader, &profile)) {
+            while let Some(job) = view
+                .take_job(&reader, &profile)
+                .or_else(|| view.take_refinement(&reader, &profile))
+            {
                 painter.paint(&job.encode());
             }
         }
         if pipeline != Pipeline::SurfaceCommands {
-            assert!(painter.pixels == expected(&reader.snapshot().1, pipeline), "{pipeline:?} {size}");
+            assert!(
+                painter.pixels == expected(&reader.snapshot().1, pipeline),
+                "{pipeline:?} {size}"
+            );
         }
         writer.resize(size).expect("a valid size");
     }

@@ -43,7 +43,11 @@ fn call((interface, member, signature): &(&str, &str, &str), body: &[u8]) -> Vec
     out.extend((body.len() as u32).to_le_bytes());
     out.extend(5_u32.to_le_bytes());
     out.extend([0; 4]);
-    for (code, kind, text) in [(1, b'o', "/org/qemu/Display1/Listener"), (2, b's', interface), (3, b's', member)] {
+    for (code, kind, text) in [
+        (1, b'o', "/org/qemu/Display1/Listener"),
+        (2, b's', interface),
+        (3, b's', member),
+    ] {
         pad(&mut out);
         out.extend([code, 1, kind, 0]);
         out.extend((text.len() as u32).to_le_bytes());
