@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Crate, and the crates of this repository that it may use. Dependencies point down only.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("rdpmux", &["rdpmux-host", "rdpmux-api"]),
+    ("rdpmux", &["rdpmux-host", "rdpmux-model", "rdpmux-api"]),
     ("librdpmux", &["rdpmux-model"]),
     (
         "rdpmux-host",
@@ -37,6 +37,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("rdpmux-model", &[]),
     ("rdpmux-api", &[]),
 ];
+
+/// What else the tests of a crate may use: real frames and a real compressor for the protocol's tests.
+const ALLOWED_IN_TESTS: &[(&str, &[&str])] = &[("rdpmux-rdp", &["rdpmux-engine"])];
 
 /// Crates that only test and check, which tests of any crate may use; they themselves may use every crate.
 const DEV: &[&str] = &["rdpmux-testkit", "xtask"];
@@ -92,8 +95,10 @@ fn edges(package: &metadata::Package) -> Vec<String> {
     };
     let own = package.dependencies.iter().filter(|dependency| dependency.is_path);
     own.filter(|dependency| {
-        let for_tests = dependency.kind == Kind::Dev && DEV.contains(&dependency.name.as_str());
-        !for_tests && !allowed.contains(&dependency.name.as_str())
+        let name = dependency.name.as_str();
+        let in_tests = ALLOWED_IN_TESTS.iter().filter(|(user, _)| *user == package.name);
+        let for_tests = DEV.contains(&name) || in_tests.flat_map(|(_, used)| *used).any(|used| *used == name);
+        !(dependency.kind == Kind::Dev && for_tests) && !allowed.contains(&name)
     })
     .map(|dependency| {
         format!(
