@@ -98,7 +98,8 @@ fn edges(package: &metadata::Package) -> Vec<String> {
         let name = dependency.name.as_str();
         let in_tests = ALLOWED_IN_TESTS.iter().filter(|(user, _)| *user == package.name);
         let for_tests = DEV.contains(&name) || in_tests.flat_map(|(_, used)| *used).any(|used| *used == name);
-        !(dependency.kind == Kind::Dev && for_tests) && !allowed.contains(&name)
+        let is_allowed = allowed.contains(&name) || (dependency.kind == Kind::Dev && for_tests);
+        !is_allowed
     })
     .map(|dependency| {
         format!(

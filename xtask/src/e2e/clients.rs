@@ -304,7 +304,7 @@ fn both_desktops(case: &Case) -> Result<String> {
 fn mode_change(case: &Case) -> Result<String> {
     let daemon = demo(&case.folder)?;
     let desktop = &daemon.desktops[0];
-    let mut clients = vec![
+    let mut clients = [
         (
             "bitmap",
             Fidelity::Exact,

@@ -35,11 +35,11 @@ const HALF_OPEN: Duration = Duration::from_secs(40);
 const AFTERWARDS: usize = 6;
 const QUIET: Duration = Duration::from_millis(25);
 
+/// Attacks the daemon, looks at the witness by the last argument now and then, and says what it did.
+type Attack = fn(&Case, &Daemon, &mut dyn FnMut() -> Result<()>) -> Result<String>;
+
 /// Runs `attack` while a viewer types; nobody else may notice.
-fn guarded(
-    case: &Case,
-    attack: fn(&Case, &Daemon, &mut dyn FnMut() -> Result<()>) -> Result<String>,
-) -> Result<String> {
+fn guarded(case: &Case, attack: Attack) -> Result<String> {
     let mut daemon = demo(&case.folder)?;
     let desktop = daemon.desktops[0].clone();
     let mut witness = viewer(case, "witness", &daemon, &desktop, Kind::FreeRdp2, &["/gfx"])?;
