@@ -49,7 +49,7 @@ const RUNTIME_FREE: &[&str] = &["rdpmux-model", "rdpmux-pixel", "rdpmux-engine",
 const RUNTIMES: &[&str] = &["tokio", "mio", "socket2", "rustls", "zbus", "axum"];
 
 /// Crates in which unsafe code may stand.
-const UNSAFE: &[&str] = &["rdpmux-pixel", "rdpmux-shm", "librdpmux"];
+const UNSAFE: &[&str] = &["rdpmux-pixel", "librdpmux"];
 
 /// Lines above which a file has to say why, in a line that starts with `// SIZE:`.
 const LONGEST_FILE: usize = 800;

@@ -116,7 +116,7 @@ impl Client {
     /// # Errors
     /// As [`Client::wait_for`].
     pub fn wait_for_any(&mut self, folder: &Path, limit: Duration, size: (usize, usize)) -> Result<Picture> {
-        self.wait_for(folder, limit, "shows a picture", size, |picture| picture.colors(4) >= 4)
+        self.wait_for(folder, limit, "shows a picture", size, |picture| picture.colors(2) >= 2)
     }
 
     /// Waits until it ends by itself and returns what it said.

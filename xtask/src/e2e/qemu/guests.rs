@@ -87,10 +87,10 @@ fn wait_until_up(vm: &mut Vm, guest: &Guest) -> Result<()> {
     match guest {
         Guest::Kms(_) | Guest::Console => vm.wait_for(wait::seconds(120), "READY")?,
         Guest::Memtest => drop(wait_for_dump(vm, 60, "memtest is blue", |picture| {
-            share(picture, 0x00_00_aa) > 0.3
+            share(picture, 0x00_00_a8) > 0.3
         })?),
         Guest::Grub => drop(wait_for_dump(vm, 90, "GRUB shows its menu", |picture| {
-            share(picture, 0xaa_aa_aa) > 0.04
+            share(picture, 0xa8_a8_a8) > 0.04
         })?),
         Guest::Ovmf => vm.wait_for(wait::seconds(120), "Shell>")?,
         Guest::Installer => {
@@ -122,7 +122,7 @@ fn type_into(case: &Case, guest: &Guest, vm: &mut Vm, client: &mut Client) -> Re
         Guest::Memtest => {
             client.display.keys(&["F1"])?;
             let menu = wait_for_dump(vm, 20, "memtest's menu opens after F1", |picture| {
-                share(picture, 0x00_00_aa) < 0.8 && frame_of_menu(picture)
+                share(picture, 0x00_00_a8) < 0.8 && frame_of_menu(picture)
             })?;
             let size = (menu.width, menu.height);
             client.wait_for(&case.folder, wait::seconds(10), "memtest's menu", size, frame_of_menu)?;
@@ -177,7 +177,7 @@ fn frame_of_menu(picture: &Picture) -> bool {
         width: picture.width / 2,
         height: picture.height / 2,
     };
-    picture.crop(middle).is_ok_and(|part| share(&part, 0x00_00_aa) < 0.9)
+    picture.crop(middle).is_ok_and(|part| share(&part, 0x00_00_a8) < 0.9)
 }
 
 /// Types `qazqaz` into a text console whose characters are `cell` pixels wide or a little more: two equal halves must
