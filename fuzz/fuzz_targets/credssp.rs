@@ -8,12 +8,12 @@ struct OneUser;
 
 impl AccountLookup for OneUser {
     fn nt_hash(&mut self, user: &str, _domain: Option<&str>) -> Option<[u8; 16]> {
-        (user.len() % 2 == 0).then_some(*b"no one's nt hash")
+        (user.len().is_multiple_of(2)).then_some(*b"no one's nt hash")
     }
 }
 
 fuzz_target!(|data: &[u8]| {
-    let protocol = if data.len() % 2 == 0 {
+    let protocol = if data.len().is_multiple_of(2) {
         CredsspProtocol::Hybrid
     } else {
         CredsspProtocol::HybridEx

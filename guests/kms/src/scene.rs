@@ -137,7 +137,7 @@ impl State {
             Point::new(20 + slot * 30, BOX.top_left.y + BOX.size.height as i32 + 20),
             Size::new(28, 28),
         );
-        canvas.fill(block, 0x40_40_40 + (u32::from(code) * 0x3_07_0b & 0x7f_7f_7f));
+        canvas.fill(block, 0x40_40_40 + ((u32::from(code) * 0x3_07_0b) & 0x7f_7f_7f));
         if self.scene != Scene::Video {
             self.paint_text(canvas);
         }
@@ -282,7 +282,7 @@ fn plasma(canvas: &mut Canvas<'_>, frame: u32) {
         if value > 255 { 511 - value } else { value }
     };
     let base: Vec<u32> = (0..canvas.width())
-        .map(|x| triangle(x * 2 + frame * 6) * 0x01_00_10 & 0xff_0f_f0)
+        .map(|x| (triangle(x * 2 + frame * 6) * 0x01_00_10) & 0xff_0f_f0)
         .collect();
     for y in 0..canvas.height() {
         let add = triangle(y + frame * 3) >> 1;
