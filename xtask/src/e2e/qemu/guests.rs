@@ -94,15 +94,17 @@ fn wait_until_up(vm: &mut Vm, guest: &Guest) -> Result<()> {
         })?),
         Guest::Ovmf => vm.wait_for(wait::seconds(120), "Shell>")?,
         Guest::Installer => {
-            let is_up =
-                |picture: &Picture| picture.height > 400 && share(picture, 0) < 0.5 && picture.colors(200) >= 100;
-            wait_for_dump(vm, 240, "the installer's desktop", is_up)?;
-            // The first dialog is drawn in several steps.
+            // The list of languages is white; the dialog is drawn in several steps and then rests.
             let mut last = vm.screendump()?;
-            wait_for_dump(vm, 120, "the installer's first dialog rests", |picture| {
-                let rests = *picture == last && picture.colors(200) >= 100;
+            let mut rested = 0;
+            wait_for_dump(vm, 240, "the installer's list of languages", |picture| {
+                rested = if *picture == last && share(picture, 0xff_ff_ff) > 0.1 {
+                    rested + 1
+                } else {
+                    0
+                };
                 last = picture.clone();
-                rests
+                rested > 5
             })?;
         }
     }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 /// Adds the cases of this file.
 pub fn cases(suite: &mut Suite) {
+    suite.case("every kind of client outlives the deadline", outlives_the_deadline);
     for qemu in Qemu::ALL {
         suite.case(&format!("{} killed and restarted", qemu.label()), |case| {
             restart(case, qemu)
@@ -32,6 +33,34 @@ pub fn cases(suite: &mut Suite) {
 
 const SIZE: (usize, usize) = (1280, 800);
 const IDLE: Guest = Guest::Kms("rdpmux.scene=idle");
+
+/// Clients that acknowledge no frame by design are not taken for clients that stopped.
+fn outlives_the_deadline(case: &Case) -> Result<String> {
+    let config = configure(case, "[limits]\nwrite_seconds = 2\n")?;
+    let daemon = serve(case, &config, &[])?;
+    let guest = Guest::Kms("rdpmux.scene=drag rdpmux.fps=5");
+    let mut vm = Vm::start(case, "web1", Qemu::V7, &guest, &[])?;
+    vm.wait_for(wait::seconds(120), "FRAME")?;
+    let kinds: [(&str, Kind, &[&str]); 4] = [
+        ("egfx", Kind::FreeRdp3, &["/gfx"]),
+        ("remotefx", Kind::FreeRdp2, &["/rfx"]),
+        ("bitmaps", Kind::FreeRdp2, &[]),
+        ("rdesktop", Kind::Rdesktop, &["-a", "32"]),
+    ];
+    let mut viewers = Vec::new();
+    for (name, kind, more) in kinds {
+        let mut client = viewer(case, name, &daemon, "alice", kind, more)?;
+        client.wait_for_any(&case.folder, wait::seconds(30), SIZE)?;
+        viewers.push(client);
+    }
+    let there = connections(&daemon.address)?;
+    wait::while_true(wait::seconds(10), || {
+        let left = connections(&daemon.address)?;
+        ensure!(left == there, "{there} connections became {left}");
+        viewers.iter_mut().try_for_each(|client| client.process.check())
+    })?;
+    Ok(format!("{there} viewers of four kinds stay 10 s at a deadline of 2 s"))
+}
 
 fn restart(case: &Case, qemu: Qemu) -> Result<String> {
     let config = configure(case, "")?;
