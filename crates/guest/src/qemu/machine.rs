@@ -269,6 +269,7 @@ impl Machine {
         let index = consoles.iter().position(|console| console.path == path);
         if let Some(head) = index.and_then(|index| self.heads.get_mut(index)) {
             for change in changes {
+                tracing::debug!(guest = %self.title, head = index, ?change, "console");
                 head.change(*change);
             }
         }

@@ -345,11 +345,13 @@ impl Drive {
         let (id, bytes) = encoded.result.map_err(|error| End::Bug(error.to_string()))?;
         self.pacer.on_sent(Instant::now().into_std(), id, bytes.len());
         self.outbox.push(bytes)?;
-        self.unacknowledged.push_back(Unacknowledged {
-            id,
-            end: self.outbox.queued(),
-            delivered: None,
-        });
+        if self.acknowledges {
+            self.unacknowledged.push_back(Unacknowledged {
+                id,
+                end: self.outbox.queued(),
+                delivered: None,
+            });
+        }
         self.pipe = Pipe::Idle(encoded.writer);
         Ok(())
     }
