@@ -17,6 +17,8 @@ struct Variant {
     name: &'static str,
     kind: Kind,
     more: &'static [&'static str],
+    /// How the daemon's log says that pictures are sent; the beginning of it.
+    pipe: &'static str,
     fidelity: Fidelity,
 }
 
@@ -35,97 +37,92 @@ const LOSSY: Fidelity = Fidelity::AtLeast(38.0);
 const FEW_COLORS: Fidelity = Fidelity::AtLeast(30.0);
 
 const VARIANTS: &[Variant] = &[
-    Variant {
-        name: "freerdp2 bitmap",
-        kind: Kind::FreeRdp2,
-        more: &["/sec:tls"],
-        fidelity: Fidelity::Exact,
-    },
-    Variant {
-        name: "freerdp2 gfx",
-        kind: Kind::FreeRdp2,
-        more: &["/gfx"],
-        fidelity: Fidelity::Exact,
-    },
-    Variant {
-        name: "freerdp2 gfx progressive",
-        kind: Kind::FreeRdp2,
-        more: &["/gfx", "+gfx-progressive"],
-        fidelity: LOSSY,
-    },
-    Variant {
-        name: "freerdp2 rfx",
-        kind: Kind::FreeRdp2,
-        more: &["/rfx"],
-        fidelity: LOSSY,
-    },
-    Variant {
-        name: "freerdp2 bpp16",
-        kind: Kind::FreeRdp2,
-        more: &["/bpp:16"],
-        fidelity: FEW_COLORS,
-    },
-    Variant {
-        name: "freerdp2 uncompressed",
-        kind: Kind::FreeRdp2,
-        more: &["-compression"],
-        fidelity: Fidelity::Exact,
-    },
-    Variant {
-        name: "freerdp3 gfx",
-        kind: Kind::FreeRdp3,
-        more: &["/gfx"],
-        fidelity: Fidelity::Exact,
-    },
-    Variant {
-        name: "freerdp3 gfx rfx",
-        kind: Kind::FreeRdp3,
-        more: &["/gfx:RFX"],
-        fidelity: LOSSY,
-    },
-    Variant {
-        name: "freerdp3 gfx progressive",
-        kind: Kind::FreeRdp3,
-        more: &["/gfx:progressive"],
-        fidelity: LOSSY,
-    },
-    Variant {
-        name: "freerdp3 gfx avc420",
-        kind: Kind::FreeRdp3,
-        more: &["/gfx:AVC420"],
-        fidelity: LOSSY,
-    },
-    Variant {
-        name: "freerdp3 rfx",
-        kind: Kind::FreeRdp3,
-        more: &["+rfx", "-gfx"],
-        fidelity: LOSSY,
-    },
-    Variant {
-        name: "freerdp3 bitmap",
-        kind: Kind::FreeRdp3,
-        more: &["-gfx"],
-        fidelity: Fidelity::Exact,
-    },
-    Variant {
-        name: "rdesktop 32",
-        kind: Kind::Rdesktop,
-        more: &["-a", "32"],
-        fidelity: Fidelity::Exact,
-    },
-    Variant {
-        name: "rdesktop 24",
-        kind: Kind::Rdesktop,
-        more: &["-a", "24"],
-        fidelity: Fidelity::Exact,
-    },
-    Variant {
-        name: "rdesktop 16",
-        kind: Kind::Rdesktop,
-        more: &["-a", "16"],
-        fidelity: FEW_COLORS,
-    },
+    // Without any option FreeRDP 2 finds a local network and takes the graphics pipeline.
+    variant("freerdp2 default", Kind::FreeRdp2, &[], "Egfx", Fidelity::Exact),
+    variant("freerdp2 gfx", Kind::FreeRdp2, &["/gfx"], "Egfx", Fidelity::Exact),
+    variant(
+        "freerdp2 gfx progressive",
+        Kind::FreeRdp2,
+        &["/gfx", "+gfx-progressive"],
+        "Egfx",
+        LOSSY,
+    ),
+    variant("freerdp2 rfx", Kind::FreeRdp2, &["/rfx"], "SurfaceCommands", LOSSY),
+    variant(
+        "freerdp2 bitmap",
+        Kind::FreeRdp2,
+        BITMAP,
+        "Bitmap { bits_per_pixel: 24",
+        Fidelity::Exact,
+    ),
+    variant(
+        "freerdp2 uncompressed",
+        Kind::FreeRdp2,
+        &["/bpp:24", "-compression"],
+        "Bitmap",
+        Fidelity::Exact,
+    ),
+    variant(
+        "freerdp2 bpp16",
+        Kind::FreeRdp2,
+        &["/bpp:16"],
+        "Bitmap { bits_per_pixel: 16",
+        FEW_COLORS,
+    ),
+    variant("freerdp3 gfx", Kind::FreeRdp3, &["/gfx"], "Egfx", Fidelity::Exact),
+    variant("freerdp3 gfx rfx", Kind::FreeRdp3, &["/gfx:RFX"], "Egfx", LOSSY),
+    variant(
+        "freerdp3 gfx progressive",
+        Kind::FreeRdp3,
+        &["/gfx:progressive"],
+        "Egfx",
+        LOSSY,
+    ),
+    variant("freerdp3 gfx avc420", Kind::FreeRdp3, &["/gfx:AVC420"], "Egfx", LOSSY),
+    variant(
+        "freerdp3 rfx",
+        Kind::FreeRdp3,
+        &["/network:broadband-low", "+rfx"],
+        "SurfaceCommands",
+        LOSSY,
+    ),
+    variant(
+        "freerdp3 bitmap",
+        Kind::FreeRdp3,
+        &["/network:modem"],
+        "Bitmap { bits_per_pixel: 32",
+        Fidelity::Exact,
+    ),
+    variant(
+        "freerdp3 bpp16",
+        Kind::FreeRdp3,
+        &["/bpp:16"],
+        "Bitmap { bits_per_pixel: 16",
+        FEW_COLORS,
+    ),
+    variant("rdesktop 32", Kind::Rdesktop, &["-a", "32"], "Bitmap", Fidelity::Exact),
+    variant("rdesktop 24", Kind::Rdesktop, &["-a", "24"], "Bitmap", Fidelity::Exact),
+    variant("rdesktop 16", Kind::Rdesktop, &["-a", "16"], "Bitmap", FEW_COLORS),
 ];
+
+/// What makes FreeRDP 2 do without the graphics pipeline (`-gfx` would turn it on) and without loss.
+pub const BITMAP: &[&str] = &["/bpp:24", "/sec:tls"];
+
+const fn variant(
+    name: &'static str,
+    kind: Kind,
+    more: &'static [&'static str],
+    pipe: &'static str,
+    fidelity: Fidelity,
+) -> Variant {
+    Variant {
+        name,
+        kind,
+        more,
+        pipe,
+        fidelity,
+    }
+}
 
 /// The test card's first mode, and the one after F3.
 const SIZE: (usize, usize) = (1024, 768);
@@ -209,7 +206,7 @@ fn viewer_as(
 
 /// The plainest lossless client.
 fn reference(case: &Case, daemon: &Daemon, desktop: &Desktop) -> Result<Client> {
-    let client = viewer(case, "reference", daemon, desktop, Kind::FreeRdp2, &["/sec:tls"])?;
+    let client = viewer(case, "reference", daemon, desktop, Kind::FreeRdp2, BITMAP)?;
     Ok(client)
 }
 
@@ -228,6 +225,12 @@ fn picture_and_keys(case: &Case, variant: &Variant) -> Result<String> {
     let desktop = &daemon.desktops[0];
     let mut reference = reference(case, &daemon, desktop)?;
     let mut client = viewer(case, "client", &daemon, desktop, variant.kind, variant.more)?;
+    let pipe = daemon.pipe();
+    ensure!(
+        pipe.starts_with(variant.pipe),
+        "pictures are sent by {pipe:?} instead of {}",
+        variant.pipe
+    );
     client.display.point(300, 400)?;
     // F2 stops the motion: the picture rests.
     client.display.keys(&["F2"])?;
@@ -239,7 +242,7 @@ fn picture_and_keys(case: &Case, variant: &Variant) -> Result<String> {
     let figure = compare(case, &mut client, "client", variant.fidelity, || {
         reference.picture(SIZE)
     })?;
-    Ok(format!("echo read, {figure}"))
+    Ok(format!("echo read, {figure}, by {pipe}"))
 }
 
 /// Waits until the client's picture comes as close to `truth` as it must; both are saved.
@@ -308,7 +311,7 @@ fn mode_change(case: &Case) -> Result<String> {
         (
             "bitmap",
             Fidelity::Exact,
-            viewer(case, "bitmap", &daemon, desktop, Kind::FreeRdp2, &["/sec:tls"])?,
+            viewer(case, "bitmap", &daemon, desktop, Kind::FreeRdp2, BITMAP)?,
         ),
         (
             "gfx2",

@@ -69,7 +69,7 @@ impl Daemon {
             .env("XDG_STATE_HOME", home.join("state"))
             .env("XDG_RUNTIME_DIR", &home);
         if std::env::var_os("RUST_LOG").is_none() {
-            command.env("RUST_LOG", "info");
+            command.env("RUST_LOG", "info,rdpmux_server=debug,rdpmux_guest=debug");
         }
         command.current_dir(folder);
         let mut process = Process::start(command, &folder.join("daemon.log"), "")?;
@@ -98,6 +98,26 @@ impl Daemon {
             address: text(&json["address"]),
             desktops,
         })
+    }
+
+    /// Waits until the daemon has found the machine `name` and is attached to it.
+    ///
+    /// # Errors
+    /// When it is not within 10 s.
+    pub fn wait_for_machine(&self, name: &str) -> Result<()> {
+        let words = ["attached to qemu".to_owned(), format!("guest={name}")];
+        let is_there = |line: &str| words.iter().all(|word| line.contains(word));
+        wait::for_true(wait::seconds(10), &format!("the daemon finds {name}"), || {
+            Ok(self.process.output().lines().any(is_there))
+        })
+    }
+
+    /// How pictures are sent to the client that became ready last.
+    pub fn pipe(&self) -> String {
+        let log = self.process.output();
+        let line = log.lines().rev().find(|line| line.contains("graphics ready"));
+        line.and_then(|line| line.split_once("pipe="))
+            .map_or_else(String::new, |(_, pipe)| pipe.trim().to_owned())
     }
 
     /// The desktop called `name`.

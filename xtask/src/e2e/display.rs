@@ -61,10 +61,16 @@ impl Display {
     /// # Errors
     /// When the server is gone.
     pub fn screenshot(&self) -> Result<Picture> {
-        let out = Command::new("xwd")
-            .args(["-root", "-silent", "-display", &self.name])
-            .output()
-            .context("cannot start xwd")?;
+        let mut dump = Command::new("xwd");
+        dump.args(["-root", "-silent", "-display", &self.name]);
+        // xwd fails when a window goes away while it looks at all of them.
+        for _ in 0..4 {
+            let out = dump.output().context("cannot start xwd")?;
+            if out.status.success() {
+                return Picture::from_xwd(&out.stdout);
+            }
+        }
+        let out = dump.output()?;
         ensure!(
             out.status.success(),
             "xwd failed: {}",

@@ -8,7 +8,7 @@ use crate::e2e::picture::{Area, Picture};
 use crate::e2e::report::{Case, Suite};
 use crate::e2e::text::Font;
 use crate::e2e::vm::{Guest, Qemu, Vm};
-use crate::e2e::{daemon, wait};
+use crate::e2e::{clients, daemon, wait};
 use anyhow::{Context, Result, ensure};
 use embedded_graphics::mono_font::ascii::FONT_10X20;
 
@@ -46,9 +46,9 @@ struct Second {
 }
 
 const BITMAP: Second = Second {
-    name: "freerdp2-gfx",
+    name: "freerdp2-bitmap",
     kind: Kind::FreeRdp2,
-    more: &["/gfx", "/sec:tls"],
+    more: clients::BITMAP,
     fidelity: Fidelity::Exact,
 };
 const REMOTEFX: Second = Second {
@@ -69,6 +69,7 @@ fn guest_case(case: &Case, qemu: Qemu, guest: &Guest, second: &Second) -> Result
     let daemon = serve(case, &config, &[])?;
     let mut vm = Vm::start(case, "web1", qemu, guest, &[])?;
     wait_until_up(&mut vm, guest)?;
+    daemon.wait_for_machine("web1")?;
     let mut client = viewer(case, "freerdp3-gfx", &daemon, "alice", Kind::FreeRdp3, &["/gfx"])?;
     let mut other = viewer(case, second.name, &daemon, "bob", second.kind, second.more)?;
     let size = vm.screendump().map(|picture| (picture.width, picture.height))?;
@@ -140,12 +141,14 @@ fn type_into(case: &Case, guest: &Guest, vm: &mut Vm, client: &mut Client) -> Re
             let dump = vm.screendump()?;
             let row = " abcdefghijklmnopqrstuvwxyz0123456789";
             let font = Font::learned(&dump, (0, 0), (8, 16), row);
-            client.display.type_text("echo the fox42 jumps\n")?;
+            client.display.type_text("echo the fox42 jumps")?;
+            client.display.keys(&["Return"])?;
             let size = (dump.width, dump.height);
             client.wait_for(&case.folder, wait::seconds(20), "the shell's answer", size, |picture| {
                 // Once as typed, once as printed at the start of a line.
+                let starts = picture.corner(16 * 8, picture.height);
                 font.find(picture, "echo the fox42 jumps").is_some()
-                    && font.find(picture, "the fox42 jumps").is_some_and(|at| at.0 == 0)
+                    && starts.is_ok_and(|starts| font.find(&starts, "the fox42 jumps").is_some())
             })?;
             Ok("the shell's answer was read".to_owned())
         }
@@ -231,12 +234,14 @@ fn kms_input(case: &Case, vm: &mut Vm, client: &mut Client) -> Result<String> {
         (1280, 800),
         |picture| font.find(picture, "Typed By A Person 42").is_some(),
     )?;
-    client.display.point(600, 500)?;
     let is_near = |line: &str| {
         let numbers: Vec<i32> = line.split(' ').skip(1).filter_map(|word| word.parse().ok()).collect();
         matches!(numbers[..], [x, y] if (599..=600).contains(&x) && (499..=500).contains(&y))
     };
     wait::for_true(wait::seconds(10), "the pointer arrives at 600,500", || {
+        // Anew each time: the guest's tablet may become ready only now.
+        client.display.point(610, 510)?;
+        client.display.point(600, 500)?;
         Ok(vm.serial().lines().any(is_near))
     })?;
     client.display.click(1)?;
@@ -261,6 +266,7 @@ fn mode_change(case: &Case, qemu: Qemu) -> Result<String> {
     let daemon = serve(case, &config, &[])?;
     let mut vm = Vm::start(case, "web1", qemu, &Guest::Kms("rdpmux.scene=idle"), &[])?;
     vm.wait_for(wait::seconds(120), "READY")?;
+    daemon.wait_for_machine("web1")?;
     let mut clients = vec![
         (
             "gfx3",
@@ -270,7 +276,7 @@ fn mode_change(case: &Case, qemu: Qemu) -> Result<String> {
         (
             "bitmap2",
             Fidelity::Exact,
-            viewer(case, "bitmap2", &daemon, "bob", Kind::FreeRdp2, &["/sec:tls"])?,
+            viewer(case, "bitmap2", &daemon, "bob", Kind::FreeRdp2, clients::BITMAP)?,
         ),
         (
             "rdesktop",

@@ -67,6 +67,7 @@ fn restart(case: &Case, qemu: Qemu) -> Result<String> {
     let daemon = serve(case, &config, &[])?;
     let mut vm = Vm::start(case, "web1", qemu, &IDLE, &[])?;
     vm.wait_for(wait::seconds(120), "READY")?;
+    daemon.wait_for_machine("web1")?;
     let mut viewers = [
         ("gfx", viewer(case, "gfx", &daemon, "alice", Kind::FreeRdp2, &["/gfx"])?),
         (
@@ -153,6 +154,7 @@ fn stalled_viewer(case: &Case, qemu: Qemu) -> Result<String> {
     let daemon = serve(case, &config, &[])?;
     let mut vm = Vm::start(case, "web1", qemu, &Guest::Kms("rdpmux.scene=video rdpmux.fps=10"), &[])?;
     vm.wait_for(wait::seconds(120), "FRAME")?;
+    daemon.wait_for_machine("web1")?;
     let mut good = viewer(case, "good", &daemon, "alice", Kind::FreeRdp2, &["/gfx"])?;
     let mut bad = viewer(case, "bad", &daemon, "bob", Kind::FreeRdp2, &["/gfx"])?;
     for client in [&mut good, &mut bad] {
@@ -206,6 +208,7 @@ fn stuck_daemon(case: &Case, qemu: Qemu) -> Result<String> {
         &[],
     )?;
     vm.wait_for(wait::seconds(120), "FRAME")?;
+    daemon.wait_for_machine("web1")?;
     let mut client = viewer(case, "client", &daemon, "alice", Kind::FreeRdp2, &["/gfx"])?;
     client.wait_for_any(&case.folder, wait::seconds(30), (1920, 1080))?;
     let before = (daemon.process.memory()?, vm.process.memory()?);
@@ -242,6 +245,7 @@ fn killed_daemon(case: &Case, qemu: Qemu) -> Result<String> {
     let mut vm = Vm::start(case, "web1", qemu, &Guest::Kms("rdpmux.scene=drag rdpmux.fps=20"), &[])?;
     let mut other = Vm::start(case, "web2", qemu, &Guest::Memtest, &[])?;
     vm.wait_for(wait::seconds(120), "FRAME")?;
+    daemon.wait_for_machine("web1")?;
     let mut client = viewer(case, "before", &daemon, "alice#web1", Kind::FreeRdp2, &["/gfx"])?;
     compare_at_rest(case, &mut client, "before", Fidelity::Exact, &mut vm)?;
     daemon.process.kill();
@@ -254,6 +258,8 @@ fn killed_daemon(case: &Case, qemu: Qemu) -> Result<String> {
     other.process.check()?;
     drop(daemon);
     let daemon = serve(case, &config, &[])?;
+    daemon.wait_for_machine("web1")?;
+    daemon.wait_for_machine("web2")?;
     let mut figures = Vec::new();
     for (name, vm) in [("web1", &mut vm), ("web2", &mut other)] {
         let mut client = viewer(case, name, &daemon, &format!("bob#{name}"), Kind::FreeRdp3, &["/gfx"])?;

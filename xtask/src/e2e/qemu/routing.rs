@@ -47,6 +47,9 @@ fn selectors(case: &Case) -> Result<String> {
     )?;
     web1.wait_for(wait::seconds(120), "READY")?;
     web3.wait_for(wait::seconds(120), "READY")?;
+    for name in ["web1", "web2", "web3"] {
+        daemon.wait_for_machine(name)?;
+    }
     let mut viewers = vec![
         (
             "pcb",
@@ -150,6 +153,8 @@ fn refusals(case: &Case) -> Result<String> {
     for vm in [&mut web1, &mut web2] {
         wait_for_dump(vm, 60, "GRUB draws", |picture| picture.colors(3) >= 2)?;
     }
+    daemon.wait_for_machine("web1")?;
+    daemon.wait_for_machine("web2")?;
     let mut told = Vec::new();
     for (name, user, kind, more) in [
         ("unknown", "victor#nosuch", Kind::FreeRdp3, &["/sec:nla"][..]),
