@@ -64,11 +64,20 @@ fn expected(pixels: &[u8], pipeline: Pipeline) -> Vec<u8> {
     let at_depth = |pixel: &[u8; 4]| {
         let [b, g, r, _] = pixel.map(u16::from);
         let [b, g, r] = match pipeline {
-            Pipeline::Bitmap { bits_per_pixel: 16 } => widen((r >> 3) << 11 | (g >> 2) << 5 | b >> 3, [5, 6, 5]),
-            Pipeline::Bitmap { bits_per_pixel: 15 } => widen((r >> 3) << 10 | (g >> 3) << 5 | b >> 3, [5, 5, 5]),
+            Pipeline::Bitmap { bits_per_pixel: 16 } => {
+                widen(level(r, 31) << 11 | level(g, 63) << 5 | level(b, 31), [5, 6, 5])
+            }
+            Pipeline::Bitmap { bits_per_pixel: 15 } => {
+                widen(level(r, 31) << 10 | level(g, 31) << 5 | level(b, 31), [5, 5, 5])
+            }
             _ => [pixel[0], pixel[1], pixel[2]],
         };
         [b, g, r, 255]
     };
     pixels.as_chunks::<4>().0.iter().flat_map(at_depth).collect()
+}
+
+/// The level of `0..=levels` that is nearest to an 8-bit value.
+fn level(value: u16, levels: u16) -> u16 {
+    (f64::from(value) * f64::from(levels) / 255.0).round() as u16
 }

@@ -33,8 +33,6 @@ pub enum Fidelity {
 
 /// RemoteFX and its progressive form.
 const LOSSY: Fidelity = Fidelity::AtLeast(38.0);
-/// 16 and 15 bits per pixel cannot hold the picture.
-const FEW_COLORS: Fidelity = Fidelity::AtLeast(30.0);
 
 const VARIANTS: &[Variant] = &[
     // Without any option FreeRDP 2 finds a local network and takes the graphics pipeline.
@@ -67,7 +65,7 @@ const VARIANTS: &[Variant] = &[
         Kind::FreeRdp2,
         &["/bpp:16"],
         "Bitmap { bits_per_pixel: 16",
-        FEW_COLORS,
+        LOSSY,
     ),
     variant("freerdp3 gfx", Kind::FreeRdp3, &["/gfx"], "Egfx", Fidelity::Exact),
     variant("freerdp3 gfx rfx", Kind::FreeRdp3, &["/gfx:RFX"], "Egfx", LOSSY),
@@ -98,11 +96,11 @@ const VARIANTS: &[Variant] = &[
         Kind::FreeRdp3,
         &["/bpp:16"],
         "Bitmap { bits_per_pixel: 16",
-        FEW_COLORS,
+        LOSSY,
     ),
     variant("rdesktop 32", Kind::Rdesktop, &["-a", "32"], "Bitmap", Fidelity::Exact),
     variant("rdesktop 24", Kind::Rdesktop, &["-a", "24"], "Bitmap", Fidelity::Exact),
-    variant("rdesktop 16", Kind::Rdesktop, &["-a", "16"], "Bitmap", FEW_COLORS),
+    variant("rdesktop 16", Kind::Rdesktop, &["-a", "16"], "Bitmap", LOSSY),
 ];
 
 /// What makes FreeRDP 2 do without the graphics pipeline (`-gfx` would turn it on) and without loss.

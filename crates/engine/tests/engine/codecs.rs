@@ -132,12 +132,13 @@ fn at_depth(picture: &[u8], bits_per_pixel: u8) -> Vec<u8> {
         15 => [5, 5, 5],
         _ => [8, 8, 8],
     };
+    // The nearest level, and the value that clients make of it.
     let cut = |v: u8, bits: u32| {
-        let high = u32::from(v) >> (8 - bits);
+        let level = (f64::from(v) * f64::from((1 << bits) - 1) / 255.0).round() as u32;
         if bits == 8 {
             v
         } else {
-            (high << (8 - bits) | high >> (2 * bits - 8)) as u8
+            (level << (8 - bits) | level >> (2 * bits - 8)) as u8
         }
     };
     let pixels = picture.as_chunks::<4>().0.iter();
