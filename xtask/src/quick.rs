@@ -44,6 +44,11 @@ pub fn unit() -> Command {
     cargo(&["test", "--workspace"])
 }
 
+/// README's way to start the program.
+pub fn first_command() -> Command {
+    cargo(&["run", "--release", "--", "version"])
+}
+
 fn cargo(arguments: &[&str]) -> Command {
     let mut command = steps::cargo();
     command.args(arguments);
