@@ -53,6 +53,12 @@ pub enum TilePayload {
         /// The compressed stream.
         data: Arc<[u8]>,
     },
+    /// NSCodec at 32 bits per pixel, top row first, as a legacy surface command carries it ([MS-RDPNSC] 2.2.2).
+    NsCodec(Arc<[u8]>),
+    /// A QOI file, which only IronRDP's clients ask for: lossless.
+    Qoi(Arc<[u8]>),
+    /// A QOI file in one zstd frame, likewise.
+    Qoiz(Arc<[u8]>),
     /// Pixels at the client's depth without compression, rows bottom-up, used when compression would grow them.
     RawBitmap {
         /// 32, 24, 16 or 15.
@@ -61,6 +67,31 @@ pub enum TilePayload {
         padded_width: u16,
         /// The bytes.
         data: Arc<[u8]>,
+    },
+}
+
+/// A part of a video picture that the client shows, with its quality ([MS-RDPEGFX] 2.2.4.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VideoRegion {
+    /// Where, on the surface.
+    pub rect: Rect<Client>,
+    /// H.264 quantiser, 0 to 51.
+    pub quantizer: u8,
+    /// 0 (worst) to 100.
+    pub quality: u8,
+}
+
+/// H.264 of one picture as an Annex B byte stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VideoStream {
+    /// 4:2:0.
+    Avc420(Arc<[u8]>),
+    /// 4:4:4 as two 4:2:0 pictures of one stream (AVC444v2); a missing one keeps what the client has.
+    Avc444 {
+        /// Luma and a quarter of the chroma.
+        main: Option<Arc<[u8]>>,
+        /// The rest of the chroma.
+        auxiliary: Option<Arc<[u8]>>,
     },
 }
 
@@ -88,6 +119,45 @@ pub enum FrameCommand {
         /// What.
         payload: TilePayload,
     },
+    /// Lossless pixels that the connection's [`RasterCompressor`] codes on the way out, with its own caches. EGFX only.
+    Clear {
+        /// Where.
+        rect: Rect<Client>,
+        /// B, G, R, X bytes, top row first, no padding.
+        pixels: Arc<[u8]>,
+    },
+    /// Keeps what the client shows at a rectangle under a slot of its bitmap cache ([MS-RDPEGFX] 2.2.2.6). EGFX only.
+    CacheStore {
+        /// What to keep.
+        rect: Rect<Client>,
+        /// Where to keep it: 1 to the client's number of slots.
+        slot: u16,
+        /// Names the pixels across sessions: equal keys are equal pixels.
+        key: u64,
+    },
+    /// Shows what is kept in a slot ([MS-RDPEGFX] 2.2.2.7). EGFX only.
+    CacheShow {
+        /// The slot.
+        slot: u16,
+        /// The size of what is kept there.
+        size: Size,
+        /// Top left pixels, at least one.
+        at: Vec<Point<Client>>,
+    },
+    /// Forgets what is kept in a slot ([MS-RDPEGFX] 2.2.2.8). EGFX only.
+    CacheEvict {
+        /// The slot.
+        slot: u16,
+    },
+    /// One picture of a video stream that covers a rectangle ([MS-RDPEGFX] 2.2.4.4 to 2.2.4.6). EGFX only.
+    Video {
+        /// The rectangle that the stream's pictures cover; the coded size is rounded up to multiples of 16.
+        rect: Rect<Client>,
+        /// The parts of it that change, on the surface.
+        regions: Vec<VideoRegion>,
+        /// The coded picture.
+        stream: VideoStream,
+    },
     /// RemoteFX tiles under one quantiser. Only pixels inside `clip` may change on the screen.
     Rfx {
         /// Exact rectangles that the tiles are clipped to.
@@ -97,6 +167,29 @@ pub enum FrameCommand {
         /// The tiles, each at most once.
         tiles: Vec<RfxTile>,
     },
+}
+
+impl FrameCommand {
+    /// What it is, for messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::SolidFill { .. } => "solid fill",
+            Self::Copy { .. } => "copy",
+            Self::Tile { payload, .. } => match payload {
+                TilePayload::Uncompressed(_) => "uncompressed tile",
+                TilePayload::Planar(_) => "planar tile",
+                TilePayload::InterleavedRle { .. } => "interleaved RLE tile",
+                TilePayload::RawBitmap { .. } => "raw bitmap tile",
+                TilePayload::NsCodec(_) => "NSCodec tile",
+                TilePayload::Qoi(_) => "QOI tile",
+                TilePayload::Qoiz(_) => "QOIZ tile",
+            },
+            Self::Rfx { .. } => "RemoteFX",
+            Self::Clear { .. } => "ClearCodec",
+            Self::CacheStore { .. } | Self::CacheShow { .. } | Self::CacheEvict { .. } => "bitmap cache",
+            Self::Video { .. } => "video",
+        }
+    }
 }
 
 /// All that brings one client from what it shows to `generation`.
@@ -119,6 +212,13 @@ pub enum QueueDepth {
     Bytes(u32),
     /// It will not acknowledge frames (0xFFFFFFFF) until it acknowledges one again.
     Suspended,
+}
+
+/// Lossless compression of rectangles with caches that both ends keep, for example ClearCodec ([MS-RDPEGFX] 2.2.4.1):
+/// every rectangle of the connection goes through the same one, in order.
+pub trait RasterCompressor: Send {
+    /// Appends the compressed form of `size` pixels of B, G, R, X, top row first, without padding.
+    fn compress(&mut self, size: Size, pixels: &[u8], out: &mut Vec<u8>);
 }
 
 /// Bulk compression of one direction of one connection, for example ZGFX ([MS-RDPEGFX] 2.2.5): it has a history, so

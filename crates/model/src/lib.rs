@@ -14,7 +14,10 @@ mod pointer;
 mod region;
 mod rights;
 
-pub use frame::{BulkCompressor, Color, EncodedFrame, FrameCommand, QueueDepth, RfxQuant, RfxTile, TilePayload};
+pub use frame::{
+    BulkCompressor, Color, EncodedFrame, FrameCommand, QueueDepth, RasterCompressor, RfxQuant, RfxTile, TilePayload,
+    VideoRegion, VideoStream,
+};
 pub use geometry::{Client, Guest, Point, Rect, Size, TILE};
 pub use head::{HeadState, MouseMode, Presence};
 pub use id::{DesktopName, FrameId, Generation, InvalidName, SessionId};

@@ -162,7 +162,11 @@ fn bitmaps_of_text_shrink() {
 fn payload_bytes(command: &FrameCommand) -> usize {
     match command {
         FrameCommand::Tile { payload, .. } => match payload {
-            TilePayload::Uncompressed(data) | TilePayload::Planar(data) => data.len(),
+            TilePayload::Uncompressed(data)
+            | TilePayload::Planar(data)
+            | TilePayload::NsCodec(data)
+            | TilePayload::Qoi(data)
+            | TilePayload::Qoiz(data) => data.len(),
             TilePayload::InterleavedRle { data, .. } | TilePayload::RawBitmap { data, .. } => data.len(),
         },
         _ => 12,

@@ -30,9 +30,9 @@ impl Painter {
                 FrameCommand::SolidFill { rect, color } => {
                     self.put(*rect, |_, _| [color.b, color.g, color.r]);
                 }
-                FrameCommand::Copy { .. } => panic!("the planner makes no copies yet"),
                 FrameCommand::Tile { rect, payload } => self.tile(*rect, payload),
                 FrameCommand::Rfx { clip, quant, tiles } => self.rfx(clip, *quant, tiles),
+                other => panic!("{} is not made yet", other.name()),
             }
         }
     }
@@ -84,6 +84,7 @@ impl Painter {
                 padded_width,
                 data,
             } => self.bitmap(rect, *bits_per_pixel, usize::from(*padded_width), data),
+            TilePayload::NsCodec(_) | TilePayload::Qoi(_) | TilePayload::Qoiz(_) => panic!("not made yet"),
         }
     }
 

@@ -79,16 +79,18 @@ impl Bitmap {
 
     fn command(&mut self, command: &FrameCommand, frame: Size, out: &mut Vec<u8>) -> Result<(), FrameError> {
         let pipe = self.kind();
-        let unsupported = |command| FrameError::Unsupported { pipe, command };
-        let (rect, payload) = match command {
-            FrameCommand::Tile { rect, payload } => (*rect, payload),
-            FrameCommand::SolidFill { .. } => return Err(unsupported("solid fill")),
-            FrameCommand::Copy { .. } => return Err(unsupported("copy")),
-            FrameCommand::Rfx { .. } => return Err(unsupported("RemoteFX")),
+        let unsupported = FrameError::Unsupported {
+            pipe,
+            command: command.name(),
         };
-        let e = edges(rect, frame)?;
+        let FrameCommand::Tile { rect, payload } = command else {
+            return Err(unsupported);
+        };
+        let e = edges(*rect, frame)?;
         let data = match payload {
-            TilePayload::Uncompressed(_) => return Err(unsupported("top-down tile")),
+            TilePayload::Uncompressed(_) | TilePayload::NsCodec(_) | TilePayload::Qoi(_) | TilePayload::Qoiz(_) => {
+                return Err(unsupported);
+            }
             TilePayload::Planar(bytes) if !self.skip_alpha => return self.planar_with_alpha(e, bytes, out),
             TilePayload::Planar(bytes) => Data {
                 bits_per_pixel: 32,

@@ -177,6 +177,12 @@ impl Egfx {
                     tiles,
                 }
                 .check(frame.size)?,
+                _ => {
+                    return Err(FrameError::Unsupported {
+                        pipe: self.kind(),
+                        command: command.name(),
+                    });
+                }
             }
         }
         Ok(())
@@ -236,6 +242,7 @@ impl Egfx {
                     cavideo(plain, surface, frame, tiles)
                 }
             }
+            _ => Err(FrameError::Invalid("command")),
         }
     }
 }

@@ -63,9 +63,7 @@ impl SurfaceCommands {
                     rect,
                     payload: TilePayload::Uncompressed(data),
                 } => self.bits(edges(*rect, frame.size)?, data, out)?,
-                FrameCommand::Tile { .. } => return Err(unsupported("bitmap tile")),
-                FrameCommand::SolidFill { .. } => return Err(unsupported("solid fill")),
-                FrameCommand::Copy { .. } => return Err(unsupported("copy")),
+                other => return Err(unsupported(other.name())),
             }
         }
         self.marker(FRAME_END, id, out);
