@@ -1,0 +1,79 @@
+//! `cargo xtask bench`: figures beside peers and goals. A goal that is missed is said, not failed.
+
+mod row;
+
+use crate::{root, steps};
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use row::{Row, Table};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+#[derive(Args)]
+pub struct Options {
+    /// What to measure
+    what: What,
+    /// Also write one JSON object per row to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Arguments for the bench itself
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum What {
+    /// Frame codecs: bytes and time per frame
+    Codec,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When the bench cannot be built or fails, or the file cannot be written.
+pub fn run(options: &Options) -> Result<()> {
+    let mut table = Table::default();
+    match options.what {
+        What::Codec => codec(&options.arguments, &mut table)?,
+    }
+    if !table.is_empty() {
+        table.print_markdown();
+    }
+    match &options.json {
+        Some(path) => table.write_json(path),
+        None => Ok(()),
+    }
+}
+
+/// The engine's own bench writes one JSON row per line; anything else is for the reader.
+fn codec(arguments: &[String], table: &mut Table) -> Result<()> {
+    let mut command = steps::cargo();
+    command
+        .args(["bench", "--quiet", "--package", "rdpmux-engine", "--"])
+        .args(arguments)
+        .current_dir(root::path());
+    rows_of(&mut command, table)
+}
+
+/// Runs a measuring program and takes the rows that it writes; other lines are shown.
+fn rows_of(command: &mut Command, table: &mut Table) -> Result<()> {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start the bench")?;
+    let stdout = child.stdout.take().context("the bench has no output pipe")?;
+    for line in BufReader::new(stdout).lines() {
+        let line = line?;
+        if line.starts_with('{') {
+            table.push(Row::from_json(&line)?);
+        } else {
+            println!("{line}");
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("the bench ended with {status}");
+    }
+    Ok(())
+}
