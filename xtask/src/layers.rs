@@ -42,7 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const ALLOWED_IN_TESTS: &[(&str, &[&str])] = &[("rdpmux-rdp", &["rdpmux-engine"])];
 
 /// Crates that only test and check, which tests of any crate may use; they themselves may use every crate.
-const DEV: &[&str] = &["rdpmux-testkit", "xtask"];
+const DEV: &[&str] = &["rdpmux-testkit", "bench-pictures", "xtask"];
 
 /// Crates that must not have a runtime, sockets, TLS or D-Bus below them, and the crates that would give it away.
 const RUNTIME_FREE: &[&str] = &["rdpmux-model", "rdpmux-pixel", "rdpmux-engine", "rdpmux-rdp"];

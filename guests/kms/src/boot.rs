@@ -11,6 +11,8 @@ use std::sync::OnceLock;
 #[derive(Debug)]
 pub struct Options {
     pub scene: Scene,
+    /// The pictures of the bench instead of a scene.
+    pub is_bench: bool,
     pub frames_per_second: u32,
     pub mode: Option<(u16, u16)>,
 }
@@ -62,6 +64,7 @@ fn options(line: &str) -> Options {
             .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
     };
     Options {
+        is_bench: value("rdpmux.scene") == Some("bench"),
         scene: value("rdpmux.scene").and_then(Scene::named).unwrap_or(Scene::Idle),
         frames_per_second: value("rdpmux.fps").and_then(|text| text.parse().ok()).unwrap_or(30),
         mode: value("rdpmux.mode").and_then(|text| {

@@ -37,6 +37,16 @@ impl<'a> Canvas<'a> {
         self.height
     }
 
+    /// Bytes from row to row.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// All rows.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        self.bytes
+    }
+
     /// Row `y` as bytes, `width * 4` of them.
     pub fn row(&mut self, y: u32) -> &mut [u8] {
         let start = y as usize * self.stride;
