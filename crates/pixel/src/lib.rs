@@ -7,6 +7,7 @@
 pub mod bits;
 pub mod classify;
 pub mod color;
+pub mod columns;
 pub mod convert;
 mod cpu;
 pub mod diff;

@@ -29,3 +29,10 @@ pub(crate) fn store_words(to: &mut [i16; 16], value: __m256i) {
     // SAFETY: 16 words are 32 writable bytes behind the exclusive reference; the store needs no alignment.
     unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
 }
+
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn store_lanes(to: &mut [u32; 8], value: __m256i) {
+    // SAFETY: 8 lanes are 32 writable bytes behind the exclusive reference; the store needs no alignment.
+    unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
+}

@@ -2,8 +2,9 @@
 
 use rdpmux_model::RfxQuant;
 use rdpmux_pixel::color::Planes;
+use rdpmux_pixel::columns::Columns;
 use rdpmux_pixel::dwt::Coefficients;
-use rdpmux_pixel::{Level, Rows, RowsMut, classify, color, diff, dwt, rlgr};
+use rdpmux_pixel::{Level, Rows, RowsMut, classify, color, columns, diff, dwt, rlgr};
 
 /// A small generator of repeatable noise.
 struct Noise(u64);
@@ -163,4 +164,61 @@ fn extreme_coefficients_are_coded_equally() {
             assert!(out == expected, "{}", level.name());
         }
     }
+}
+
+#[test]
+fn columns_are_seen_alike_at_every_level() {
+    let seed = 0x5EED_0C01;
+    eprintln!("seed {seed:#x}");
+    let mut noise = Noise(seed);
+    for round in 0..200 {
+        let (width, height) = (1 + noise.below(columns::MAX_COLUMNS), noise.below(53));
+        let stride = width * 4 + noise.below(9);
+        // Few colours, so that many columns are plain or begin and end with the background.
+        let colors = 1 + round % 4;
+        let bytes: Vec<u8> = (0..stride * height.max(1)).map(|_| noise.below(colors) as u8).collect();
+        let rows = Rows { bytes: &bytes, stride };
+        let (mut expected, mut got) = (Columns::default(), Columns::default());
+        columns::scan(Level::SCALAR, rows, width, height, 0xFF00_0000, &mut expected);
+        for level in Level::all() {
+            columns::scan(level, rows, width, height, 0, &mut got);
+            assert_eq!(got.first[..width], expected.first[..width], "{width}x{height}");
+            assert_eq!(got.end[..width], expected.end[..width], "{width}x{height}");
+            for kind in 0..2 {
+                assert_eq!(
+                    got.hash[kind][..width],
+                    expected.hash[kind][..width],
+                    "{width}x{height}"
+                );
+            }
+            let row = &bytes[..width * 4];
+            assert_eq!(columns::changes(level, row), columns::changes(Level::SCALAR, row));
+        }
+    }
+}
+
+#[test]
+fn a_column_is_known_wherever_it_stands_on_whatever_background() {
+    let column = |above: usize, background: u8| {
+        let mut pixels = [[background, 1, 1, 0]; 20];
+        pixels[above..above + 3].copy_from_slice(&[[9, 9, 9, 0], [background, 1, 1, 0], [7, 7, 7, 0]]);
+        let mut out = Columns::default();
+        let rows = Rows {
+            bytes: pixels.as_flattened(),
+            stride: 4,
+        };
+        columns::scan(
+            Level::SCALAR,
+            rows,
+            1,
+            20,
+            0x0001_0100 | u32::from(background),
+            &mut out,
+        );
+        (out.first[0], out.end[0], [out.hash[0][0], out.hash[1][0]])
+    };
+    let (first, end, hash) = column(4, 1);
+    assert_eq!((first, end), (4, 7));
+    assert_eq!(column(11, 1), (11, 14, hash));
+    assert_ne!(column(11, 2).2, hash, "what lies between is part of it");
 }

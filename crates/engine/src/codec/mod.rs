@@ -1,6 +1,7 @@
 //! The codec table: one file per codec, one row here. `plan` decides among the rows that a client's pipeline has.
 
 pub(crate) mod bitmap;
+pub mod clear;
 pub mod planar;
 pub mod rfx;
 pub mod rle;

@@ -1,5 +1,6 @@
 //! The engine at its border: what a reference painter, built on foreign decoders, shows after the engine's frames.
 
+mod clear;
 mod codecs;
 mod painter;
 #[expect(dead_code, reason = "some are for the bench only")]
