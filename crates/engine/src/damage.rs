@@ -1,4 +1,5 @@
-//! Which tile changed when, and where inside. Owned by the surface, read by every view.
+//! Which tile changed when. Owned by the surface, read by every view. Where inside a tile is found by comparing with what
+//! a viewer shows, which is exact however many changes it missed.
 
 use rdpmux_model::{Generation, Rect, Size, TILE};
 
@@ -60,6 +61,11 @@ impl TileRect {
         usize::from(self.bottom.saturating_sub(self.top))
     }
 
+    /// Pixels.
+    pub fn area(self) -> usize {
+        self.width() * self.height()
+    }
+
     /// The same pixels in the space of the whole surface, for the tile at column `x` and row `y`.
     pub fn on_surface<S>(self, x: u32, y: u32) -> Rect<S> {
         Rect::new(
@@ -71,82 +77,96 @@ impl TileRect {
     }
 }
 
-/// The last changes of each tile.
-///
-/// INVARIANT: `tiles.len()` is the number of tiles of `size`, row by row.
-#[derive(Debug)]
-pub struct DamageLog {
+/// The tiles of a size, numbered row by row; those at the right and lower edge may be partial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TileGrid {
     size: Size,
-    tiles: Vec<TileDamage>,
 }
 
-/// Changes remembered per tile; a view that missed more is sent the whole tile.
-const DEPTH: usize = 3;
+impl TileGrid {
+    /// The grid of a surface.
+    pub fn new(size: Size) -> Self {
+        Self { size }
+    }
 
-#[derive(Debug, Clone, Copy)]
-struct TileDamage {
-    /// Newest first: what changed from the entry behind it to this generation.
-    changes: [(Generation, TileRect); DEPTH],
-    /// The generation from which the oldest remembered change started.
-    base: Generation,
-}
-
-impl DamageLog {
-    /// A log in which every tile changed as a whole at `generation`.
-    pub fn new(size: Size, generation: Generation) -> Self {
-        let (columns, rows) = size.tiles();
-        let tile = TileDamage {
-            changes: [(generation, TileRect::default()); DEPTH],
-            base: generation,
-        };
-        Self {
-            size,
-            tiles: vec![tile; columns as usize * rows as usize],
-        }
+    /// The surface's size.
+    pub fn size(self) -> Size {
+        self.size
     }
 
     /// How many tiles there are.
-    pub fn len(&self) -> usize {
-        self.tiles.len()
+    #[expect(clippy::len_without_is_empty, reason = "a surface has at least one tile")]
+    pub fn len(self) -> usize {
+        let (columns, rows) = self.size.tiles();
+        columns as usize * rows as usize
     }
 
-    /// Never: a surface has at least one tile.
-    pub fn is_empty(&self) -> bool {
-        self.tiles.is_empty()
-    }
-
-    /// Column, row and size of a tile; those at the right and lower edge may be partial.
-    pub fn tile(&self, index: usize) -> (u32, u32, TileRect) {
+    /// Column, row and size of a tile.
+    pub fn tile(self, index: usize) -> (u32, u32, TileRect) {
         let (columns, _) = self.size.tiles();
         let (x, y) = (index as u32 % columns, index as u32 / columns);
         let rest = TileRect::of_size(self.size.width - x * TILE, self.size.height - y * TILE);
         (x, y, rest)
     }
 
-    /// Notes that `rect` of a tile changed. Generations of one tile only grow.
-    pub fn record(&mut self, index: usize, generation: Generation, rect: TileRect) {
-        let tile = &mut self.tiles[index];
-        tile.base = tile.changes[DEPTH - 1].0;
-        tile.changes.rotate_right(1);
-        tile.changes[0] = (generation, rect);
+    /// The number of the tile at a column and row.
+    pub fn index(self, x: u32, y: u32) -> usize {
+        let (columns, _) = self.size.tiles();
+        y as usize * columns as usize + x as usize
+    }
+
+    /// The tiles that a rectangle inside the surface touches.
+    pub fn tiles_in<S>(self, rect: Rect<S>) -> impl Iterator<Item = usize> {
+        let columns = rect.x / TILE..rect.right().div_ceil(TILE);
+        let rows = rect.y / TILE..if rect.is_empty() {
+            0
+        } else {
+            rect.bottom().div_ceil(TILE)
+        };
+        rows.flat_map(move |y| columns.clone().map(move |x| self.index(x, y)))
+    }
+
+    /// The part of a tile that a rectangle covers.
+    pub fn part<S>(self, index: usize, rect: Rect<S>) -> TileRect {
+        let (x, y, whole) = self.tile(index);
+        let inside = whole.on_surface::<S>(x, y).intersect(rect);
+        if inside.is_empty() {
+            return TileRect::default();
+        }
+        TileRect {
+            left: (inside.x - x * TILE) as u8,
+            top: (inside.y - y * TILE) as u8,
+            right: (inside.right() - x * TILE) as u8,
+            bottom: (inside.bottom() - y * TILE) as u8,
+        }
+    }
+}
+
+/// The generation of each tile's last change.
+#[derive(Debug)]
+pub(crate) struct DamageLog {
+    pub(crate) grid: TileGrid,
+    tiles: Vec<Generation>,
+}
+
+impl DamageLog {
+    /// A log in which every tile changed at `generation`.
+    pub(crate) fn new(size: Size, generation: Generation) -> Self {
+        let grid = TileGrid::new(size);
+        Self {
+            grid,
+            tiles: vec![generation; grid.len()],
+        }
+    }
+
+    /// Notes that a tile changed. Generations of one tile only grow.
+    pub(crate) fn record(&mut self, index: usize, generation: Generation) {
+        self.tiles[index] = generation;
     }
 
     /// The generation of a tile's last change.
-    pub fn generation(&self, index: usize) -> Generation {
-        self.tiles[index].changes[0].0
-    }
-
-    /// What changed in a tile since `sent`: `None` if nothing, the whole tile if that is not known any more.
-    pub fn since(&self, index: usize, sent: Generation) -> Option<TileRect> {
-        let tile = &self.tiles[index];
-        if sent >= tile.changes[0].0 {
-            return None;
-        }
-        if sent < tile.base {
-            return Some(self.tile(index).2);
-        }
-        let newer = tile.changes.iter().take_while(|(generation, _)| *generation > sent);
-        Some(newer.fold(TileRect::default(), |all, (_, rect)| all.union(*rect)))
+    pub(crate) fn generation(&self, index: usize) -> Generation {
+        self.tiles[index]
     }
 }
 
@@ -154,29 +174,18 @@ impl DamageLog {
 mod tests {
     use super::*;
 
-    fn rect(left: u8, top: u8, right: u8, bottom: u8) -> TileRect {
-        TileRect {
-            left,
-            top,
-            right,
-            bottom,
-        }
-    }
+    type R = Rect<rdpmux_model::Client>;
 
     #[test]
-    fn a_view_gets_the_union_of_what_it_missed_or_the_whole_tile() {
-        let mut log = DamageLog::new(Size::new(100, 70), Generation(5));
-        assert_eq!(log.len(), 4);
-        assert_eq!(log.since(3, Generation(0)), Some(rect(0, 0, 36, 6)));
-        assert_eq!(log.since(3, Generation(5)), None);
-        for generation in 6..=9 {
-            let at = generation as u8;
-            log.record(3, Generation(generation), rect(at, 1, at + 1, 2));
-        }
-        assert_eq!(log.since(3, Generation(8)), Some(rect(9, 1, 10, 2)));
-        assert_eq!(log.since(3, Generation(6)), Some(rect(7, 1, 10, 2)));
-        assert_eq!(log.since(3, Generation(5)), Some(rect(0, 0, 36, 6)));
-        assert_eq!(log.since(3, Generation(9)), None);
-        assert_eq!(log.tile(3).2.on_surface::<u8>(1, 1), Rect::new(64, 64, 36, 6));
+    fn a_rectangle_is_cut_at_the_tiles_and_at_the_edge() {
+        let grid = TileGrid::new(Size::new(100, 70));
+        assert_eq!(grid.len(), 4);
+        assert_eq!(grid.tile(3).2.on_surface(1, 1), R::new(64, 64, 36, 6));
+        let rect = R::new(60, 10, 10, 60);
+        assert_eq!(grid.tiles_in(rect).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        let parts = [0, 1, 2, 3].map(|tile| grid.part(tile, rect).area());
+        assert_eq!(parts, [4 * 54, 6 * 54, 4 * 6, 6 * 6]);
+        assert_eq!(grid.tiles_in(R::new(60, 10, 0, 60)).count(), 0);
+        assert!(grid.part(3, R::new(0, 0, 64, 64)).is_empty());
     }
 }

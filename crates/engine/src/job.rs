@@ -3,40 +3,39 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rdpmux_model::{Client, Color, EncodedFrame, FrameCommand, Generation, Rect, RfxTile, Size, TilePayload};
-use rdpmux_pixel::{Rows, classify};
+use rdpmux_model::{Client, Color, EncodedFrame, Generation, Point, Rect, Size, TILE};
+use rdpmux_pixel::{Rows, classify, hash};
 
 use crate::cache::{Encoded, Form, Key};
-use crate::codec::{Depth, bitmap, rfx, uncompressed};
+use crate::codec::{Depth, bitmap, rfx};
+use crate::compose::{Composer, Lossless};
+use crate::fresh::Fresh;
 use crate::plan::{self, Content};
+use crate::screen::Screen;
 use crate::surface::Shared;
-use crate::{Pipeline, Profile, TileRect};
+use crate::{Pipeline, Profile, TileRect, moves};
 
-/// Tiles to encode, with a copy of their pixels.
+/// Tiles to encode, with a copy of their pixels, and the screen that they change.
 #[derive(Debug)]
 pub struct FrameJob {
-    pub(crate) size: Size,
     pub(crate) generation: Generation,
     pub(crate) tiles: Vec<JobTile>,
-    /// The tiles one after the other, rows without padding.
-    pub(crate) pixels: Vec<u8>,
+    pub(crate) fresh: Fresh,
+    pub(crate) screen: Box<Screen>,
     pub(crate) profile: Profile,
     pub(crate) aim: Aim,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) outcomes: Outcomes,
+    pub(crate) back: WayBack,
 }
 
 /// One tile of a job.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct JobTile {
     pub(crate) index: usize,
-    pub(crate) x: u32,
-    pub(crate) y: u32,
-    /// The tile, smaller than 64 × 64 at the right and lower edge.
-    pub(crate) whole: TileRect,
-    /// What the client needs of it.
-    pub(crate) rect: TileRect,
-    pub(crate) generation: Generation,
+    /// Of the pixels; a tile that changed by a copy only has none.
+    pub(crate) generation: Option<Generation>,
+    /// What the client shows there rested before.
+    pub(crate) rested: bool,
 }
 
 /// What a job is for.
@@ -48,21 +47,18 @@ pub(crate) enum Aim {
     Exact,
 }
 
-/// How a part of a tile was sent.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) index: usize,
-    pub(crate) rect: TileRect,
-    pub(crate) is_exact: bool,
-}
+/// Where a job leaves the screen for the view that it came from.
+pub(crate) type WayBack = Arc<Mutex<Option<Box<Screen>>>>;
 
-/// Filled by the job, drained by the view it came from.
-pub(crate) type Outcomes = Arc<Mutex<Vec<Outcome>>>;
+/// A changed part up to this size is sent exactly whatever it shows.
+const SMALL_PART: usize = 400;
+/// A tile of which this much changed may be in the bitmap cache, and what it showed is worth keeping there.
+const LARGE_PART: usize = (TILE * TILE) as usize / 2;
 
 impl FrameJob {
     /// The surface's size that the job was made for.
     pub fn size(&self) -> Size {
-        self.size
+        self.screen.grid.size()
     }
 
     /// What the client shows completely after this job; older than the surface's if tiles were left for the next one.
@@ -77,83 +73,189 @@ impl FrameJob {
 
     /// Encodes. Work that another viewer of the same surface has done already is taken from the surface's cache.
     pub fn encode(mut self) -> EncodedFrame {
-        let pixels = std::mem::take(&mut self.pixels);
-        let mut builder = Builder::default();
-        let mut rest = pixels.as_slice();
-        for tile in &self.tiles {
-            let (bytes, after) = rest.split_at(tile.whole.width() * tile.whole.height() * 4);
-            self.encode_tile(tile, bytes, &mut builder);
-            rest = after;
+        let mut composer = Composer::default();
+        match self.aim {
+            Aim::Fast => self.changes(&mut composer),
+            Aim::Exact => self.refinement(&mut composer),
         }
-        self.outcomes.lock().append(&mut builder.outcomes);
-        self.shared.return_buffer(pixels);
-        EncodedFrame {
+        let lossless = if self.profile.clear {
+            Lossless::Clear
+        } else {
+            Lossless::Raw
+        };
+        let frame = EncodedFrame {
             generation: self.generation,
-            size: self.size,
-            commands: builder.finish(&self.profile),
-        }
+            size: self.size(),
+            commands: composer.finish(&self.screen, lossless, self.profile.quant),
+        };
+        self.shared.return_buffer(self.fresh.into_buffer());
+        *self.back.lock() = Some(self.screen);
+        frame
     }
 
-    fn encode_tile(&self, tile: &JobTile, pixels: &[u8], builder: &mut Builder) {
-        let source = Rows {
-            bytes: pixels,
-            stride: tile.whole.width() * 4,
-        };
-        match self.profile.pipeline {
-            Pipeline::Bitmap { bits_per_pixel } => self.bitmap(tile, source, Depth::of(bits_per_pixel), builder),
-            Pipeline::SurfaceCommands => self.rfx(tile, source, builder),
-            Pipeline::Egfx { .. } => self.egfx(tile, source, builder),
-        }
-    }
-
-    fn egfx(&self, tile: &JobTile, source: Rows<'_>, builder: &mut Builder) {
-        let content = match self.aim {
-            Aim::Exact => Content::Text,
-            Aim::Fast => self.content(tile, source),
-        };
-        match content {
-            Content::Solid(color) => builder.solid(tile, color),
-            Content::Picture => self.rfx(tile, source, builder),
-            Content::Text => {
-                let part = part(source, tile.rect);
-                match classify::single_color(part, tile.rect.width(), tile.rect.height()) {
-                    Some([b, g, r, _]) => builder.solid(tile, Color { b, g, r }),
-                    None => builder.tile(tile, uncompressed::encode(part, tile.rect)),
-                }
+    fn refinement(&mut self, composer: &mut Composer) {
+        for tile in std::mem::take(&mut self.tiles) {
+            let rough = self.screen.rough(tile.index);
+            if !rough.is_empty() {
+                self.exact(tile.index, rough, composer);
             }
         }
     }
 
-    fn content(&self, tile: &JobTile, source: Rows<'_>) -> Content {
-        let look = || Encoded::Content(plan::content(source, tile.whole.width(), tile.whole.height()));
-        match self.shared.cache.encode_once(self.key(tile, Form::Content), look) {
+    fn changes(&mut self, composer: &mut Composer) {
+        let is_egfx = matches!(self.profile.pipeline, Pipeline::Egfx { .. });
+        let kept = if is_egfx { self.worth_keeping() } else { Vec::new() };
+        if is_egfx {
+            self.find_moves(composer);
+        }
+        let mut kept = kept.into_iter().peekable();
+        for tile in std::mem::take(&mut self.tiles) {
+            let key = kept.next_if(|(index, _)| *index == tile.index).map(|(_, key)| key);
+            let Some(part) = self.screen.take_in(tile.index, self.fresh.rows(tile.index)) else {
+                continue;
+            };
+            if let Some(key) = key.filter(|_| part.area() >= LARGE_PART) {
+                self.keep(tile.index, key, composer);
+            }
+            match self.profile.pipeline {
+                Pipeline::Bitmap { bits_per_pixel } => self.bitmap(&tile, part, Depth::of(bits_per_pixel), composer),
+                Pipeline::SurfaceCommands => self.picture(&tile, part, composer),
+                Pipeline::Egfx { .. } => self.egfx(&tile, part, composer),
+            }
+        }
+    }
+
+    /// Whole tiles that rested, are exact and change much, with the hash of what they show before they do.
+    fn worth_keeping(&self) -> Vec<(usize, u64)> {
+        if !self.screen.cache.has_room() {
+            return Vec::new();
+        }
+        let changes_much = |before: Rows<'_>, after: Rows<'_>| {
+            let edge = TILE as usize;
+            (0..edge)
+                .filter(|&y| before.row(y, edge * 4) != after.row(y, edge * 4))
+                .count()
+                * 2
+                >= edge
+        };
+        let worth = |tile: &JobTile| {
+            let rect = self.whole_tile(tile.index)?;
+            let is_certain = self.screen.is_known(tile.index) && self.screen.rough(tile.index).is_empty();
+            let before = self.screen.rows(rect);
+            (tile.rested && is_certain && changes_much(before, self.fresh.rows(tile.index)))
+                .then(|| (tile.index, hash::rectangle(before, TILE as usize, TILE as usize)))
+        };
+        self.tiles.iter().filter_map(worth).collect()
+    }
+
+    /// The rectangle of a tile that is not cut by the edge.
+    fn whole_tile(&self, index: usize) -> Option<Rect<Client>> {
+        let (x, y, whole) = self.screen.grid.tile(index);
+        (whole.area() == (TILE * TILE) as usize).then(|| whole.on_surface(x, y))
+    }
+
+    fn keep(&mut self, index: usize, key: u64, composer: &mut Composer) {
+        let (Some(rect), Some(place)) = (self.whole_tile(index), self.screen.cache.keep(key)) else {
+            return;
+        };
+        if place.is_taken {
+            composer.evict(place.slot);
+        }
+        composer.store(rect, place.slot, key);
+    }
+
+    fn find_moves(&mut self, composer: &mut Composer) {
+        moves::find(&mut self.screen, &mut self.fresh, |found| {
+            composer.copy(found.source, found.to);
+        });
+        // Tiles that only a copy touches follow those that the guest changed.
+        let further = self.fresh.indices().skip(self.tiles.len());
+        self.tiles.extend(further.map(|index| JobTile {
+            index,
+            generation: None,
+            rested: false,
+        }));
+    }
+
+    fn egfx(&mut self, tile: &JobTile, part: TileRect, composer: &mut Composer) {
+        if part.area() <= SMALL_PART {
+            return self.exact(tile.index, part, composer);
+        }
+        if part.area() >= LARGE_PART && self.show_kept(tile.index, composer) {
+            return;
+        }
+        match self.content(tile) {
+            Content::Solid(_) | Content::Text => self.exact(tile.index, part, composer),
+            Content::Picture => self.picture(tile, part, composer),
+        }
+    }
+
+    /// Shows a tile that the client has in its cache.
+    fn show_kept(&mut self, index: usize, composer: &mut Composer) -> bool {
+        let Some(rect) = self.whole_tile(index).filter(|_| self.screen.cache.has_room()) else {
+            return false;
+        };
+        let key = hash::rectangle(self.fresh.rows(index), TILE as usize, TILE as usize);
+        let Some(slot) = self.screen.cache.find(key) else {
+            return false;
+        };
+        composer.show(slot, Point::new(rect.x, rect.y));
+        let (_, _, whole) = self.screen.grid.tile(index);
+        self.screen.sent_exactly(index, whole);
+        true
+    }
+
+    fn exact(&mut self, index: usize, part: TileRect, composer: &mut Composer) {
+        let (x, y, _) = self.screen.grid.tile(index);
+        let rect = part.on_surface(x, y);
+        match classify::single_color(self.screen.rows(rect), part.width(), part.height()) {
+            Some([b, g, r, _]) => composer.fill(rect, Color { b, g, r }),
+            None => composer.text(rect),
+        }
+        self.screen.sent_exactly(index, part);
+    }
+
+    fn content(&self, tile: &JobTile) -> Content {
+        let source = self.fresh.rows(tile.index);
+        let (_, _, whole) = self.screen.grid.tile(tile.index);
+        let look = || Encoded::Content(plan::content(source, whole.width(), whole.height()));
+        match self.encode_once(tile, Form::Content, look) {
             Encoded::Content(content) => content,
             Encoded::Rfx(_) | Encoded::Bitmap(_) => Content::Text,
         }
     }
 
-    fn rfx(&self, tile: &JobTile, source: Rows<'_>, builder: &mut Builder) {
+    fn picture(&mut self, tile: &JobTile, part: TileRect, composer: &mut Composer) {
         let quant = self.profile.quant;
-        let encode = || Encoded::Rfx(rfx::encode(source, tile.whole.width(), tile.whole.height(), &quant));
-        if let Encoded::Rfx(planes) = self.shared.cache.encode_once(self.key(tile, Form::Rfx(quant)), encode) {
-            builder.rfx(tile, planes);
+        let (x, y, whole) = self.screen.grid.tile(tile.index);
+        let source = self.fresh.rows(tile.index);
+        let encode = || Encoded::Rfx(rfx::encode(source, whole.width(), whole.height(), &quant));
+        if let Encoded::Rfx(planes) = self.encode_once(tile, Form::Rfx(quant), encode) {
+            composer.rfx(x, y, part.on_surface(x, y), planes);
+            self.screen.sent_roughly(tile.index, part);
         }
     }
 
-    fn bitmap(&self, tile: &JobTile, source: Rows<'_>, depth: Depth, builder: &mut Builder) {
-        let encode = || Encoded::Bitmap(bitmap::encode(part(source, tile.rect), tile.rect, depth));
-        let key = self.key(tile, Form::Bitmap(depth, tile.rect));
-        if let Encoded::Bitmap(bitmap) = self.shared.cache.encode_once(key, encode) {
-            builder.tile(tile, bitmap.payload(tile.rect, depth));
+    fn bitmap(&mut self, tile: &JobTile, rect: TileRect, depth: Depth, composer: &mut Composer) {
+        let (x, y, _) = self.screen.grid.tile(tile.index);
+        let source = part(self.fresh.rows(tile.index), rect);
+        let encode = || Encoded::Bitmap(bitmap::encode(source, rect, depth));
+        if let Encoded::Bitmap(bitmap) = self.encode_once(tile, Form::Bitmap(depth, rect), encode) {
+            composer.bitmap(rect.on_surface(x, y), bitmap.payload(rect, depth));
+            self.screen.sent_exactly(tile.index, rect);
         }
     }
 
-    fn key(&self, tile: &JobTile, form: Form) -> Key {
-        Key {
+    fn encode_once(&self, tile: &JobTile, form: Form, encode: impl FnOnce() -> Encoded) -> Encoded {
+        let Some(generation) = tile.generation else {
+            return encode();
+        };
+        let key = Key {
             tile: tile.index as u32,
-            generation: tile.generation,
+            generation,
             form,
-        }
+        };
+        self.shared.cache.encode_once(key, encode)
     }
 }
 
@@ -164,76 +266,4 @@ fn part(source: Rows<'_>, rect: TileRect) -> Rows<'_> {
         bytes: &source.bytes[start..],
         stride: source.stride,
     }
-}
-
-/// Collects the commands of a frame. They touch distinct pixels, so their order is free: RemoteFX tiles go last, in one.
-#[derive(Default)]
-struct Builder {
-    commands: Vec<FrameCommand>,
-    clip: Vec<Rect<Client>>,
-    rfx: Vec<RfxTile>,
-    outcomes: Vec<Outcome>,
-}
-
-impl Builder {
-    fn solid(&mut self, tile: &JobTile, color: Color) {
-        let rect = tile.rect.on_surface(tile.x, tile.y);
-        self.note(tile, true);
-        // Runs of tiles of one colour are one rectangle.
-        if let Some(FrameCommand::SolidFill {
-            rect: last,
-            color: same,
-        }) = self.commands.last_mut()
-            && *same == color
-            && joins(*last, rect)
-        {
-            *last = last.union(rect);
-            return;
-        }
-        self.commands.push(FrameCommand::SolidFill { rect, color });
-    }
-
-    fn tile(&mut self, tile: &JobTile, payload: TilePayload) {
-        let rect = tile.rect.on_surface(tile.x, tile.y);
-        self.note(tile, true);
-        self.commands.push(FrameCommand::Tile { rect, payload });
-    }
-
-    fn rfx(&mut self, tile: &JobTile, planes: [Arc<[u8]>; 3]) {
-        let rect = tile.rect.on_surface(tile.x, tile.y);
-        self.note(tile, false);
-        match self.clip.last_mut() {
-            Some(last) if joins(*last, rect) => *last = last.union(rect),
-            _ => self.clip.push(rect),
-        }
-        self.rfx.push(RfxTile {
-            x: tile.x as u16,
-            y: tile.y as u16,
-            planes,
-        });
-    }
-
-    fn note(&mut self, tile: &JobTile, is_exact: bool) {
-        self.outcomes.push(Outcome {
-            index: tile.index,
-            rect: tile.rect,
-            is_exact,
-        });
-    }
-
-    fn finish(mut self, profile: &Profile) -> Vec<FrameCommand> {
-        if !self.rfx.is_empty() {
-            self.commands.push(FrameCommand::Rfx {
-                clip: self.clip,
-                quant: profile.quant,
-                tiles: self.rfx,
-            });
-        }
-        self.commands
-    }
-}
-
-/// Whether `right` continues `left` on the same rows.
-fn joins(left: Rect<Client>, right: Rect<Client>) -> bool {
-    left.right() == right.x && left.y == right.y && left.height == right.height
 }

@@ -5,21 +5,26 @@
 //! [`Pacer`] says when the next one may go. Equal work of several viewers of one surface is done once ([`cache`]).
 #![forbid(unsafe_code)]
 
+mod bitmap_cache;
 pub mod cache;
 mod canvas;
 mod card;
 pub mod codec;
+mod compose;
 mod damage;
+mod fresh;
 mod job;
+mod moves;
 mod pace;
 mod plan;
+mod screen;
 mod surface;
 mod view;
 
 pub use canvas::Canvas;
 pub use card::draw_card;
 pub use codec::{CODECS, Codec};
-pub use damage::{DamageLog, TileRect};
+pub use damage::{TileGrid, TileRect};
 pub use job::FrameJob;
 pub use pace::{Pacer, PacerConfig, PacerStats, Readiness};
 pub use plan::{Pipeline, Profile};

@@ -25,11 +25,13 @@ pub enum Pipeline {
 pub struct Profile {
     /// The way to the client.
     pub pipeline: Pipeline,
-    /// Most bytes of raw pixels per frame, 4 per pixel of the tiles touched; at least one tile always goes. What does
-    /// not fit stays pending.
+    /// Most bytes of raw pixels per frame, 16 KiB for each tile touched; at least one tile always goes. What does not
+    /// fit stays pending.
     pub byte_budget: usize,
     /// Quantiser of RemoteFX tiles.
     pub quant: RfxQuant,
+    /// Whether large lossless areas go through the connection's raster compressor (EGFX only).
+    pub clear: bool,
 }
 
 impl Profile {
@@ -44,6 +46,7 @@ impl Profile {
             pipeline,
             byte_budget: Self::BYTE_BUDGET,
             quant: Self::QUANT,
+            clear: false,
         }
     }
 

@@ -9,8 +9,9 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rdpmux_model::{Generation, Guest, PixelFormat, Point, Rect, Size, TILE};
 use rdpmux_pixel::{Level, Rows, RowsMut, convert, diff};
 
+use crate::Canvas;
 use crate::cache::EncodeCache;
-use crate::{Canvas, DamageLog, TileRect};
+use crate::damage::DamageLog;
 
 /// Makes a black surface of generation 1. Edges outside of `1..=Size::MAX_EDGE` are clamped.
 pub fn surface(size: Size) -> (SurfaceWriter, SurfaceReader) {
@@ -364,23 +365,15 @@ impl Frame {
                 bytes: &source[start..],
                 stride: chunk.width as usize * 4,
             };
-            if let Some(bounds) = self.update_part(part, rows) {
-                let (x, y) = ((part.x - tile.x) as usize, (part.y - tile.y) as usize);
-                let rect = TileRect {
-                    left: (x + bounds.left) as u8,
-                    top: (y + bounds.top) as u8,
-                    right: (x + bounds.right) as u8,
-                    bottom: (y + bounds.bottom) as u8,
-                };
-                let (columns, _) = self.size.tiles();
-                self.damage.record((tile_row * columns + column) as usize, next, rect);
+            if self.update_part(part, rows) {
+                self.damage.record(self.damage.grid.index(column, tile_row), next);
                 self.generation = next;
             }
         }
         (self.generation == next).then_some(next)
     }
 
-    fn update_part(&mut self, part: Rect<Guest>, source: Rows<'_>) -> Option<diff::Bounds> {
+    fn update_part(&mut self, part: Rect<Guest>, source: Rows<'_>) -> bool {
         let stride = self.stride();
         let start = part.y as usize * stride + part.x as usize * 4;
         let mut target = RowsMut {
@@ -394,11 +387,12 @@ impl Frame {
             part.width as usize,
             part.height as usize,
         )
+        .is_some()
     }
 
     /// Appends the pixels of a tile, row by row without padding.
     pub(crate) fn copy_tile(&self, index: usize, out: &mut Vec<u8>) {
-        let (x, y, whole) = self.damage.tile(index);
+        let (x, y, whole) = self.damage.grid.tile(index);
         let start = y as usize * TILE as usize * self.stride() + x as usize * TILE as usize * 4;
         for row in self.pixels[start..].chunks(self.stride()).take(whole.height()) {
             out.extend_from_slice(&row[..whole.width() * 4]);

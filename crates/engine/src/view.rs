@@ -5,24 +5,28 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rdpmux_model::{Client, Generation, Rect, Size, TILE};
+use rdpmux_model::{Client, Generation, Rect, Size};
 
-use crate::job::{Aim, FrameJob, JobTile, Outcome, Outcomes};
+use crate::fresh::Fresh;
+use crate::job::{Aim, FrameJob, JobTile, WayBack};
+use crate::screen::Screen;
 use crate::surface::Frame;
-use crate::{Profile, SurfaceReader, TileRect};
+use crate::{Profile, SurfaceReader, TileGrid};
 
 /// One viewer's state. The session owns it and has at most one [`FrameJob`] of it under way.
 #[derive(Debug)]
 pub struct ClientView {
     /// The size that `tiles` was made for.
-    size: Size,
+    grid: TileGrid,
     tiles: Vec<TileState>,
     /// The surface's generation of which nothing was pending after the last job.
     complete: Generation,
     /// Where the last job stopped, so that a small budget reaches every tile in turn.
     cursor: usize,
-    /// What the encoder did with the tiles, not yet noted in `tiles`.
-    outcomes: Outcomes,
+    /// What the client shows. A job takes it along; a job that is dropped loses it, and all is sent anew.
+    screen: Option<Box<Screen>>,
+    back: WayBack,
+    cache_tiles: u16,
     rest: Rest,
 }
 
@@ -30,8 +34,8 @@ pub struct ClientView {
 struct TileState {
     /// The tile's generation when it was taken; 0 is never.
     sent: Generation,
-    /// The part that was sent by a lossy codec since it was last exact.
-    rough: TileRect,
+    /// The client may show anything here.
+    lost: bool,
 }
 
 /// Since when a tile must be unchanged to count as at rest.
@@ -54,11 +58,13 @@ impl ClientView {
     /// A viewer that shows nothing yet.
     pub fn new() -> Self {
         Self {
-            size: Size::default(),
+            grid: TileGrid::default(),
             tiles: Vec::new(),
             complete: Generation(0),
             cursor: 0,
-            outcomes: Arc::new(Mutex::default()),
+            screen: None,
+            back: Arc::new(Mutex::default()),
+            cache_tiles: 0,
             rest: Rest {
                 settled: Generation(u64::MAX),
                 mark: None,
@@ -66,24 +72,43 @@ impl ClientView {
         }
     }
 
-    /// The viewer lost everything, for example after its graphics were reset or a job was dropped unsent.
+    /// A viewer whose bitmap cache holds so many tiles.
+    pub fn with_cache(tiles: u16) -> Self {
+        Self {
+            cache_tiles: tiles,
+            ..Self::new()
+        }
+    }
+
+    /// Takes over what the client kept in its bitmap cache in an earlier session: keys of whole tiles, in the order of
+    /// the offer. Returns the slots that the first of them get; the client drops the others.
+    pub fn import_cache(&mut self, reader: &SurfaceReader, keys: &[u64]) -> Vec<u16> {
+        let size = reader.size();
+        if self.take_back() != size {
+            self.start_over(size);
+        }
+        self.screen
+            .as_mut()
+            .map_or_else(Vec::new, |screen| screen.cache.import(keys))
+    }
+
+    /// The viewer may show anything, for example after it was minimised. What it keeps in its cache stays.
     pub fn invalidate(&mut self) {
-        self.outcomes = Arc::new(Mutex::default());
-        self.tiles.fill(TileState::default());
+        self.invalidate_rect(self.grid.size().rect());
         self.complete = Generation(0);
     }
 
     /// The viewer asks for a rectangle again ([MS-RDPBCGR] 2.2.11.2 Refresh Rect). Clipped to the surface.
     pub fn invalidate_rect(&mut self, rect: Rect<Client>) {
-        let rect = rect.intersect(self.size.rect());
+        let rect = rect.intersect(self.grid.size().rect());
         if rect.is_empty() {
             return;
         }
-        let (columns, _) = self.size.tiles();
-        for y in rect.y / TILE..rect.bottom().div_ceil(TILE) {
-            for x in rect.x / TILE..rect.right().div_ceil(TILE) {
-                self.tiles[(y * columns + x) as usize].sent = Generation(0);
-            }
+        for tile in self.grid.tiles_in(rect) {
+            self.tiles[tile] = TileState {
+                sent: Generation(0),
+                lost: true,
+            };
         }
         self.complete = Generation(0);
     }
@@ -91,29 +116,43 @@ impl ClientView {
     /// Whether a job would find nothing to send, refinement aside.
     pub fn is_current(&self, reader: &SurfaceReader) -> bool {
         let frame = reader.frame();
-        self.complete == frame.generation && self.size == frame.size
+        self.complete == frame.generation && self.grid.size() == frame.size
     }
 
     /// Picks the tiles that changed since they were sent, copies their pixels out under one short lock, and marks them
     /// as sent. `None` if nothing is pending.
     ///
     /// If [`FrameJob::size`] is not what the client was told, the session resets its graphics before it sends the
-    /// frame. A job that is dropped must be followed by [`Self::invalidate`].
+    /// frame. A job that is dropped unsent makes the next one start from nothing.
     pub fn take_job(&mut self, reader: &SurfaceReader, profile: &Profile) -> Option<FrameJob> {
-        self.note_outcomes();
+        let known = self.take_back();
         let frame = reader.frame();
-        if frame.size != self.size {
+        if frame.size != known {
             self.start_over(frame.size);
         }
         if self.complete == frame.generation {
             return None;
         }
-        let changed = |view: &Self, index: usize| frame.damage.since(index, view.tiles[index].sent);
-        let (tiles, left) = self.pick(&frame, profile.byte_budget, changed);
+        let (mut tiles, left) = self.pick_changed(&frame, profile.byte_budget);
         if !left {
             self.complete = frame.generation;
         }
-        self.make_job(reader, &frame, tiles, *profile, Aim::Fast)
+        if tiles.is_empty() {
+            return None;
+        }
+        tiles.sort_unstable_by_key(|tile| tile.index);
+        let mut screen = self.screen.take()?;
+        let mut fresh = Fresh::new(self.grid, reader.shared.take_buffer());
+        for tile in &tiles {
+            let (_, _, whole) = self.grid.tile(tile.index);
+            fresh.add(tile.index, whole, |out| frame.copy_tile(tile.index, out));
+            let state = &mut self.tiles[tile.index];
+            state.sent = tile.generation.unwrap_or_default();
+            if std::mem::take(&mut state.lost) {
+                screen.forget(tile.index);
+            }
+        }
+        Some(self.job(reader, screen, fresh, tiles, *profile, Aim::Fast))
     }
 
     /// Picks tiles that the client has only roughly and that are at rest; the job makes them exact. `None` if there is
@@ -122,25 +161,38 @@ impl ClientView {
     /// At rest is what did not change between the last two calls of [`Self::tick_rest`]; without any, everything that
     /// is current.
     pub fn take_refinement(&mut self, reader: &SurfaceReader, profile: &Profile) -> Option<FrameJob> {
-        self.note_outcomes();
+        let known = self.take_back();
         let frame = reader.frame();
-        if frame.size != self.size || !profile.refines() {
+        if frame.size != known || !profile.refines() {
             return None;
         }
-        let settled = self.rest.settled;
-        let rough = |view: &Self, index: usize| {
-            let (tile, generation) = (&view.tiles[index], frame.damage.generation(index));
-            let rests = tile.sent == generation && generation <= settled;
-            (rests && !tile.rough.is_empty()).then_some(tile.rough)
+        let screen = self.screen.take()?;
+        let most = (profile.byte_budget.min(REFINEMENT_BYTES) / TILE_BYTES).max(1);
+        let rests = |index: &usize| {
+            let (tile, generation) = (&self.tiles[*index], frame.damage.generation(*index));
+            tile.sent == generation && generation <= self.rest.settled && !screen.rough(*index).is_empty()
         };
-        let (tiles, _) = self.pick(&frame, profile.byte_budget.min(REFINEMENT_BYTES), rough);
-        self.make_job(reader, &frame, tiles, *profile, Aim::Exact)
+        let tiles: Vec<JobTile> = (0..self.tiles.len())
+            .filter(rests)
+            .take(most)
+            .map(|index| JobTile {
+                index,
+                generation: None,
+                rested: true,
+            })
+            .collect();
+        if tiles.is_empty() {
+            self.screen = Some(screen);
+            return None;
+        }
+        let fresh = Fresh::new(self.grid, Vec::new());
+        Some(self.job(reader, screen, fresh, tiles, *profile, Aim::Exact))
     }
 
     /// Whether some tile is rough, so that ticking and refining is worth the session's while.
     pub fn needs_refinement(&mut self) -> bool {
-        self.note_outcomes();
-        self.tiles.iter().any(|tile| !tile.rough.is_empty())
+        self.take_back();
+        self.screen.as_ref().is_some_and(|screen| screen.has_rough())
     }
 
     /// To be called in a steady rhythm, for example every 150 ms: what changed since the call before is not at rest.
@@ -149,89 +201,79 @@ impl ClientView {
         self.rest.settled = self.rest.mark.replace(now).unwrap_or(Generation(0));
     }
 
+    /// Takes the screen back from a finished job. Returns its size; 0 × 0 if there is none.
+    fn take_back(&mut self) -> Size {
+        if let Some(screen) = self.back.lock().take() {
+            self.screen = Some(screen);
+        }
+        self.screen
+            .as_ref()
+            .map_or(Size::default(), |screen| screen.grid.size())
+    }
+
     fn start_over(&mut self, size: Size) {
-        self.size = size;
-        let (columns, rows) = size.tiles();
+        let mut screen = Box::new(Screen::new(size));
+        match self.screen.take() {
+            Some(old) => screen.cache = old.cache,
+            None => screen.cache.set_room(self.cache_tiles),
+        }
+        self.grid = screen.grid;
         self.tiles.clear();
-        self.tiles
-            .resize(columns as usize * rows as usize, TileState::default());
-        self.outcomes = Arc::new(Mutex::default());
+        self.tiles.resize(self.grid.len(), TileState::default());
+        self.screen = Some(screen);
+        self.back = Arc::new(Mutex::default());
         self.complete = Generation(0);
         self.cursor = 0;
     }
 
-    /// Goes round the tiles from the cursor on until the budget is used up. Also says whether some were left.
-    fn pick(
-        &mut self,
-        frame: &Frame,
-        budget: usize,
-        wanted: impl Fn(&Self, usize) -> Option<TileRect>,
-    ) -> (Vec<JobTile>, bool) {
+    /// Changed tiles until the budget is used up, and whether some were left. What rested before goes first: an echo of
+    /// input overtakes a video. Within each, the choice goes round from where the last job stopped.
+    fn pick_changed(&mut self, frame: &Frame, budget: usize) -> (Vec<JobTile>, bool) {
+        let settled = self.rest.settled;
         let count = self.tiles.len();
-        let (mut picked, mut bytes) = (Vec::new(), 0);
-        for index in (self.cursor.min(count)..count).chain(0..self.cursor.min(count)) {
-            let Some(rect) = wanted(self, index) else {
-                continue;
-            };
-            let (x, y, whole) = frame.damage.tile(index);
-            let tile_bytes = whole.width() * whole.height() * 4;
-            if !picked.is_empty() && bytes + tile_bytes > budget {
-                self.cursor = index;
-                picked.sort_unstable_by_key(|tile: &JobTile| tile.index);
-                return (picked, true);
-            }
-            bytes += tile_bytes;
-            picked.push(JobTile {
+        let cursor = self.cursor.min(count);
+        let changed = |index: usize| {
+            let (sent, generation) = (self.tiles[index].sent, frame.damage.generation(index));
+            (generation > sent).then_some(JobTile {
                 index,
-                x,
-                y,
-                whole,
-                rect,
-                generation: frame.damage.generation(index),
-            });
+                generation: Some(generation),
+                rested: sent <= settled,
+            })
+        };
+        let mut tiles: Vec<JobTile> = (cursor..count).chain(0..cursor).filter_map(changed).collect();
+        let most = (budget / TILE_BYTES).max(1);
+        if tiles.len() <= most {
+            return (tiles, false);
         }
-        picked.sort_unstable_by_key(|tile| tile.index);
-        (picked, false)
+        tiles.sort_by_key(|tile| !tile.rested);
+        if let Some(next) = tiles[most..].iter().find(|tile| !tile.rested).or(tiles.get(most)) {
+            self.cursor = next.index;
+        }
+        tiles.truncate(most);
+        (tiles, true)
     }
 
-    fn make_job(
-        &mut self,
+    fn job(
+        &self,
         reader: &SurfaceReader,
-        frame: &Frame,
+        screen: Box<Screen>,
+        fresh: Fresh,
         tiles: Vec<JobTile>,
         profile: Profile,
         aim: Aim,
-    ) -> Option<FrameJob> {
-        if tiles.is_empty() {
-            return None;
-        }
-        let mut pixels = reader.shared.take_buffer();
-        for tile in &tiles {
-            frame.copy_tile(tile.index, &mut pixels);
-            self.tiles[tile.index].sent = tile.generation;
-        }
-        Some(FrameJob {
-            size: frame.size,
+    ) -> FrameJob {
+        FrameJob {
             generation: self.complete,
             tiles,
-            pixels,
+            fresh,
+            screen,
             profile,
             aim,
             shared: reader.shared.clone(),
-            outcomes: self.outcomes.clone(),
-        })
-    }
-
-    fn note_outcomes(&mut self) {
-        for Outcome { index, rect, is_exact } in self.outcomes.lock().drain(..) {
-            let Some(tile) = self.tiles.get_mut(index) else {
-                continue;
-            };
-            if !is_exact {
-                tile.rough = tile.rough.union(rect);
-            } else if rect.contains(tile.rough) {
-                tile.rough = TileRect::default();
-            }
+            back: self.back.clone(),
         }
     }
 }
+
+/// Raw bytes of a whole tile.
+const TILE_BYTES: usize = 64 * 64 * 4;

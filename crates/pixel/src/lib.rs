@@ -12,6 +12,7 @@ pub mod convert;
 mod cpu;
 pub mod diff;
 pub mod dwt;
+pub mod hash;
 pub mod rlgr;
 #[cfg(target_arch = "x86_64")]
 mod vector;

@@ -1,20 +1,20 @@
 //! Raw B, G, R, X pixels: the bulk compressor of the connection does the work, with a history that spans tiles and
 //! frames ([`super::zgfx`]).
 
-use rdpmux_model::TilePayload;
+use std::sync::Arc;
+
+use rdpmux_model::Size;
 use rdpmux_pixel::Rows;
 
-use crate::TileRect;
-
-/// Copies the rows of a part of a tile; `rows` starts at its first pixel.
-pub fn encode(rows: Rows<'_>, rect: TileRect) -> TilePayload {
-    let len = rect.width() * rect.height() * 4;
-    if rows.stride == rect.width() * 4 {
-        return TilePayload::Uncompressed(rows.bytes[..len].into());
+/// The rows of a rectangle one after the other, without padding; `rows` starts at its first pixel.
+///
+/// # Panics
+/// If a row is not inside the bytes.
+pub fn pixels(rows: Rows<'_>, size: Size) -> Arc<[u8]> {
+    let width = size.width as usize * 4;
+    let mut bytes = Vec::with_capacity(width * size.height as usize);
+    for y in 0..size.height as usize {
+        bytes.extend_from_slice(rows.row(y, width));
     }
-    let mut bytes = Vec::with_capacity(len);
-    for y in 0..rect.height() {
-        bytes.extend_from_slice(rows.row(y, rect.width() * 4));
-    }
-    TilePayload::Uncompressed(bytes.into())
+    bytes.into()
 }

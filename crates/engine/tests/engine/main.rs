@@ -2,6 +2,7 @@
 
 mod clear;
 mod codecs;
+mod moves;
 mod painter;
 #[expect(dead_code, reason = "some are for the bench only")]
 mod pictures;

@@ -1,15 +1,18 @@
 //! A client that paints encoded frames with `ironrdp-graphics`' decoders. Also used by the fuzz targets.
 
+use std::collections::HashMap;
+
 use ironrdp_graphics::rdp6::BitmapStreamDecoder;
 use ironrdp_graphics::rfx::TileDecoder;
 use ironrdp_graphics::rle;
 use ironrdp_pdu::codecs::rfx::{EntropyAlgorithm, Quant, Tile};
 use rdpmux_model::{Client, EncodedFrame, FrameCommand, Rect, RfxQuant, RfxTile, Size, TilePayload};
 
-/// What the client shows: B, G, R, 255.
+/// What the client shows: B, G, R, 255; and what it keeps.
 pub struct Painter {
     pub size: Size,
     pub pixels: Vec<u8>,
+    kept: HashMap<u16, (Size, Vec<u8>)>,
 }
 
 impl Painter {
@@ -17,13 +20,18 @@ impl Painter {
         Self {
             size,
             pixels: vec![77; size.area() as usize * 4],
+            kept: HashMap::new(),
         }
     }
 
     /// Applies a frame; a new size starts from scratch, as after a reset of the client's graphics.
     pub fn paint(&mut self, frame: &EncodedFrame) {
         if self.size != frame.size {
-            *self = Self::new(frame.size);
+            let kept = std::mem::take(&mut self.kept);
+            *self = Self {
+                kept,
+                ..Self::new(frame.size)
+            };
         }
         for command in &frame.commands {
             match command {
@@ -32,9 +40,59 @@ impl Painter {
                 }
                 FrameCommand::Tile { rect, payload } => self.tile(*rect, payload),
                 FrameCommand::Rfx { clip, quant, tiles } => self.rfx(clip, *quant, tiles),
-                other => panic!("{} is not made yet", other.name()),
+                FrameCommand::Copy { source, destination } => {
+                    let pixels = self.cut(*source);
+                    self.put_pixels(
+                        Rect::new(destination.x, destination.y, source.width, source.height),
+                        &pixels,
+                    );
+                }
+                FrameCommand::Clear { rect, pixels } => self.put_pixels(*rect, pixels),
+                FrameCommand::CacheStore { rect, slot, .. } => {
+                    assert!(*slot > 0);
+                    let before = self.kept.insert(*slot, (rect.size(), self.cut(*rect)));
+                    assert!(before.is_none(), "slot {slot} was not evicted");
+                }
+                FrameCommand::CacheEvict { slot } => drop(self.kept.remove(slot).expect("something to evict")),
+                FrameCommand::CacheShow { slot, size, at } => {
+                    let (kept, pixels) = self.kept.get(slot).expect("a filled slot").clone();
+                    assert_eq!(kept, *size);
+                    for at in at {
+                        self.put_pixels(Rect::new(at.x, at.y, size.width, size.height), &pixels);
+                    }
+                }
+                FrameCommand::Video { .. } => panic!("video has its own tests"),
             }
         }
+    }
+
+    /// Pixels that a frame paints; overlapping ones count again.
+    pub fn area(frame: &EncodedFrame) -> usize {
+        let of = |rect: &Rect<Client>| rect.size().area() as usize;
+        let area = |command: &FrameCommand| match command {
+            FrameCommand::SolidFill { rect, .. } | FrameCommand::Tile { rect, .. } => of(rect),
+            FrameCommand::Clear { rect, .. } | FrameCommand::Video { rect, .. } => of(rect),
+            FrameCommand::Copy { source, .. } => of(source),
+            FrameCommand::Rfx { clip, .. } => clip.iter().map(of).sum(),
+            FrameCommand::CacheShow { size, at, .. } => at.len() * size.area() as usize,
+            FrameCommand::CacheStore { .. } | FrameCommand::CacheEvict { .. } => 0,
+        };
+        frame.commands.iter().map(area).sum()
+    }
+
+    fn cut(&self, rect: Rect<Client>) -> Vec<u8> {
+        assert!(!rect.is_empty() && rect == rect.intersect(self.size.rect()), "{rect}");
+        let row = |y: u32| {
+            let at = (y * self.size.width + rect.x) as usize * 4;
+            &self.pixels[at..at + rect.width as usize * 4]
+        };
+        (rect.y..rect.bottom()).flat_map(row).copied().collect()
+    }
+
+    fn put_pixels(&mut self, rect: Rect<Client>, pixels: &[u8]) {
+        assert_eq!(pixels.len(), rect.size().area() as usize * 4);
+        let width = rect.width as usize;
+        self.put(rect, |x, y| three(&pixels[(y * width + x) * 4..]));
     }
 
     fn put(&mut self, rect: Rect<Client>, pixel: impl Fn(usize, usize) -> [u8; 3]) {

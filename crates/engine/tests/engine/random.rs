@@ -15,7 +15,7 @@ struct Viewer {
 impl Viewer {
     fn new(pipeline: Pipeline, byte_budget: usize) -> Self {
         Self {
-            view: ClientView::new(),
+            view: ClientView::with_cache(if byte_budget == usize::MAX { 9 } else { 0 }),
             profile: Profile {
                 byte_budget,
                 ..Profile::new(pipeline)
@@ -54,7 +54,8 @@ fn run(noise: &mut Noise) {
                 let size = Size::new(noise.below(300), noise.below(300));
                 assert_eq!(writer.resize(size).is_ok(), size.is_valid());
             }
-            1..=6 => commit(&mut writer, noise),
+            1..=4 => commit(&mut writer, noise),
+            5..=6 => scroll(&mut writer, &reader, noise),
             7 => viewers[noise.below(4) as usize].view.invalidate_rect(rect(noise)),
             8 => viewers[noise.below(4) as usize].view.invalidate(),
             9 => viewers[noise.below(4) as usize].view.tick_rest(&reader),
@@ -76,6 +77,20 @@ fn run(noise: &mut Noise) {
         );
         assert!(viewer.view.is_current(&reader));
     }
+}
+
+/// A part of the picture goes elsewhere, as a scroll or a drag does.
+fn scroll(writer: &mut SurfaceWriter, reader: &rdpmux_engine::SurfaceReader, noise: &mut Noise) {
+    let (size, pixels) = reader.snapshot();
+    let part = rect::<rdpmux_model::Guest>(noise).intersect(size.rect());
+    let to = Point::new(noise.below(size.width), noise.below(size.height));
+    if part.is_empty() {
+        return;
+    }
+    let start = (part.y * size.width + part.x) as usize * 4;
+    let stride = size.width as usize * 4;
+    let rows = SliceRows::new(&pixels[start..], part.size(), stride, PixelFormat::Bgrx32).expect("a part of it");
+    writer.commit(&[size.rect()], &rows, to);
 }
 
 fn rect<S>(noise: &mut Noise) -> Rect<S> {

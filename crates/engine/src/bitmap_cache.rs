@@ -1,0 +1,102 @@
+//! What a client keeps in its bitmap cache ([MS-RDPEGFX] 3.3.1.4): whole tiles by the hash of their pixels. A tile that
+//! rested is kept just before it is overwritten, so a window that comes back costs a few bytes per tile.
+
+use std::collections::{HashMap, VecDeque};
+
+/// The directory of one client's cache. Empty, and of no use, until it is given room.
+#[derive(Debug, Default)]
+pub(crate) struct BitmapCache {
+    /// Tiles that the client has room for.
+    room: u16,
+    slots: HashMap<u64, u16>,
+    /// What is kept, longest unused first.
+    order: VecDeque<u64>,
+}
+
+/// Where to keep a tile, and what leaves for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) slot: u16,
+    /// The slot holds something that must be evicted first.
+    pub(crate) is_taken: bool,
+}
+
+impl BitmapCache {
+    /// The client has room for so many tiles.
+    pub(crate) fn set_room(&mut self, tiles: u16) {
+        self.room = tiles;
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.room > 0
+    }
+
+    /// The slot that holds these pixels.
+    pub(crate) fn find(&mut self, key: u64) -> Option<u16> {
+        self.slots.get(&key).copied()
+    }
+
+    /// Makes a place for pixels that are not there yet.
+    pub(crate) fn keep(&mut self, key: u64) -> Option<Place> {
+        if self.room == 0 || self.slots.contains_key(&key) {
+            return None;
+        }
+        let kept = u16::try_from(self.order.len()).unwrap_or(u16::MAX);
+        let place = if kept < self.room {
+            Place {
+                slot: kept + 1,
+                is_taken: false,
+            }
+        } else {
+            let oldest = self.order.pop_front()?;
+            Place {
+                slot: self.slots.remove(&oldest)?,
+                is_taken: true,
+            }
+        };
+        self.slots.insert(key, place.slot);
+        self.order.push_back(key);
+        Some(place)
+    }
+
+    /// Takes over what the client kept from an earlier session, as far as there is room: the slot of each key in order.
+    /// Only into an empty cache.
+    pub(crate) fn import(&mut self, keys: &[u64]) -> Vec<u16> {
+        if !self.order.is_empty() {
+            return Vec::new();
+        }
+        let fitting = keys.iter().take(usize::from(self.room));
+        // A key that is offered twice would leave a slot that the client fills and we do not know.
+        fitting
+            .map_while(|key| self.keep(*key))
+            .map(|place| place.slot)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_used_once_and_the_oldest_leaves() {
+        let mut cache = BitmapCache::default();
+        assert_eq!(cache.keep(5), None, "no room yet");
+        cache.set_room(2);
+        let place = |slot, is_taken| Some(Place { slot, is_taken });
+        assert_eq!((cache.keep(5), cache.keep(6)), (place(1, false), place(2, false)));
+        assert_eq!((cache.keep(5), cache.find(5)), (None, Some(1)));
+        assert_eq!(cache.keep(7), place(1, true));
+        assert_eq!((cache.find(5), cache.find(6), cache.find(7)), (None, Some(2), Some(1)));
+    }
+
+    #[test]
+    fn an_offer_is_taken_once_and_as_far_as_there_is_room() {
+        let mut cache = BitmapCache::default();
+        cache.set_room(3);
+        assert_eq!(cache.import(&[9, 8, 8, 7]), [1, 2]);
+        assert_eq!(cache.find(8), Some(2));
+        assert_eq!(cache.import(&[1]), []);
+        assert_eq!(cache.keep(7).map(|place| place.slot), Some(3));
+    }
+}
