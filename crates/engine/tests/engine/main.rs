@@ -4,7 +4,6 @@ mod clear;
 mod codecs;
 mod moves;
 mod painter;
-#[expect(dead_code, reason = "some are for the bench only")]
 mod pictures;
 mod random;
 mod surfaces;
