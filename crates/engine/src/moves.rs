@@ -51,6 +51,8 @@ const FEWEST_TILES: usize = 6;
 /// Pixels that a copy must make right, and how many for each one that it makes wrong.
 const FEWEST_PIXELS: usize = 3000;
 const GAIN_PER_LOSS: usize = 3;
+/// The search ends when less than this share of the new tiles is still wrong.
+const LEFT_SHARE: usize = 5;
 /// Copies per frame.
 const MOST_MOVES: usize = 4;
 /// Equal hashes that make a candidate.
@@ -63,21 +65,35 @@ const ROW_STEP: usize = 8;
 /// Finds copies, applies them to `screen`, and hands each to `found`. Tiles that a copy touches besides the new ones are
 /// added to `fresh` with the pixels that they had.
 pub(crate) fn find(screen: &mut Screen, fresh: &mut Fresh, mut found: impl FnMut(Move)) {
-    if fresh.indices().count() < FEWEST_TILES || !screen.patience.looks() {
+    let mut wrong: Vec<usize> = fresh.indices().collect();
+    let enough = FEWEST_TILES.max(wrong.len() / LEFT_SHARE);
+    if wrong.len() < FEWEST_TILES || !screen.patience.looks() {
         return;
     }
     let mut moves = 0;
-    while moves < MOST_MOVES {
-        let candidate = Search { screen, fresh }.best();
-        let Some(candidate) = candidate else {
+    while moves < MOST_MOVES && wrong.len() >= enough {
+        let search = Search {
+            screen,
+            fresh,
+            wrong: &wrong,
+        };
+        let Some(candidate) = search.best() else {
             break;
         };
         keep_what_is_right(screen, fresh, candidate);
         screen.copy(candidate.source, candidate.to);
         found(candidate);
         moves += 1;
+        wrong = fresh.indices().filter(|&tile| is_wrong(screen, fresh, tile)).collect();
     }
     screen.patience.note(moves > 0);
+}
+
+fn is_wrong(screen: &Screen, fresh: &Fresh, tile: usize) -> bool {
+    let (x, y, whole) = screen.grid.tile(tile);
+    let (here, new) = (screen.rows(whole.on_surface(x, y)), fresh.rows(tile));
+    let len = whole.width() * 4;
+    !screen.is_known(tile) || (0..whole.height()).any(|row| here.row(row, len) != new.row(row, len))
 }
 
 /// Tiles under the target that did not change must be compared with their own pixels afterwards.
@@ -115,6 +131,8 @@ impl Shift {
 struct Search<'a> {
     screen: &'a Screen,
     fresh: &'a Fresh,
+    /// The tiles of `fresh` that differ from what the client shows.
+    wrong: &'a [usize],
 }
 
 impl Search<'_> {
@@ -144,7 +162,7 @@ impl Search<'_> {
     fn busy_columns(&self) -> Vec<usize> {
         let (columns, _) = self.screen.grid.size().tiles();
         let mut counts = vec![0_u32; columns as usize];
-        for tile in self.fresh.indices() {
+        for tile in self.wrong {
             counts[tile % columns as usize] += 1;
         }
         let busy: Vec<usize> = (0..counts.len()).filter(|&column| counts[column] >= 2).collect();
@@ -162,11 +180,11 @@ impl Search<'_> {
             .map(|y| hash::row(self.screen.row(y, left, width)))
             .collect();
         let places = unique(old.iter().copied().zip(0..));
-        for y in 0..old.len() {
+        for (y, before) in old.iter().enumerate() {
             let tile = grid.index(column as u32, y as u32 / TILE);
             let Some(row) = self.fresh.row(tile, y) else { continue };
             let new = hash::row(row);
-            if new == old[y] {
+            if new == *before {
                 continue;
             }
             if let Some(&Some(from)) = places.get(&new) {
@@ -212,7 +230,7 @@ impl Search<'_> {
     /// The blocks of the changed tiles as the client shows them, by hash: x in the lower 16 bits, y above.
     fn old_blocks(&self) -> Votes<u64, Option<u32>> {
         let grid = self.screen.grid;
-        let blocks = self.fresh.indices().flat_map(|tile| {
+        let blocks = self.wrong.iter().flat_map(|&tile| {
             let (x, y, whole) = grid.tile(tile);
             let (x, y) = (x * TILE, y * TILE);
             (0..whole.height() as u32).flat_map(move |row| {
@@ -231,7 +249,7 @@ impl Search<'_> {
     /// The smallest rectangle around the new tiles.
     fn area(&self) -> Rect<Client> {
         let grid = self.screen.grid;
-        bounds(self.fresh.indices().map(|tile| {
+        bounds(self.wrong.iter().map(|&tile| {
             let (x, y, whole) = grid.tile(tile);
             whole.on_surface(x, y)
         }))
@@ -361,12 +379,10 @@ impl Search<'_> {
 }
 
 /// Pixels of a row that only the copy makes right, and that it makes wrong.
-fn count(new: &[u8], here: &[u8], there: &[u8]) -> (usize, usize) {
-    let pixels =
-        |row: &'_ [u8]| -> Vec<u32> { row.as_chunks::<4>().0.iter().map(|p| u32::from_le_bytes(*p)).collect() };
-    let (new, here, there) = (pixels(new), pixels(here), pixels(there));
+fn count<'a>(new: &'a [u8], here: &'a [u8], there: &'a [u8]) -> (usize, usize) {
+    let pixels = |row: &'a [u8]| row.as_chunks::<4>().0.iter().map(|pixel| u32::from_le_bytes(*pixel));
     let (mut right, mut wrong) = (0_u32, 0_u32);
-    for ((new, here), there) in new.iter().zip(&here).zip(&there) {
+    for ((new, here), there) in pixels(new).zip(pixels(here)).zip(pixels(there)) {
         right += u32::from(new != here) & u32::from(new == there);
         wrong += u32::from(new == here) & u32::from(new != there);
     }
