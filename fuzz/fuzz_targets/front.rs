@@ -6,7 +6,7 @@ use std::sync::Arc;
 use libfuzzer_sys::fuzz_target;
 use rdpmux_engine::codec::zgfx::Zgfx;
 use rdpmux_model::Size;
-use rdpmux_rdp::{CredsspProtocol, Handshake, HandshakeConfig, Step, front};
+use rdpmux_rdp::{Coders, CredsspProtocol, Handshake, HandshakeConfig, Step, front};
 
 fuzz_target!(|data: &[u8]| {
     let _ = front::opening(data);
@@ -19,7 +19,11 @@ fuzz_target!(|data: &[u8]| {
     let config = HandshakeConfig {
         nla: true,
         tls: true,
-        bulk: Arc::new(|| Box::new(Zgfx::new())),
+        coders: Arc::new(|| Coders {
+            bulk: Box::new(Zgfx::new()),
+            raster: None,
+        }),
+        video: true,
     };
     let handshake = match data.first() {
         Some(first) if first & 1 == 1 => Handshake::new(config),

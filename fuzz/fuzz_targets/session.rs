@@ -6,7 +6,7 @@ use std::sync::Arc;
 use libfuzzer_sys::fuzz_target;
 use rdpmux_engine::codec::zgfx::Zgfx;
 use rdpmux_model::Size;
-use rdpmux_rdp::{Handshake, HandshakeConfig, Session, Step};
+use rdpmux_rdp::{Coders, Handshake, HandshakeConfig, Session, Step};
 
 /// A client with `drdynvc` and the graphics pipeline, from its GCC exchange to its font list.
 static CLIENT: &[u8] = include_bytes!("session_client.bin");
@@ -17,7 +17,11 @@ fn session() -> Session {
     let mut handshake = Handshake::new(HandshakeConfig {
         nla: true,
         tls: true,
-        bulk: Arc::new(|| Box::new(Zgfx::new())),
+        coders: Arc::new(|| Coders {
+            bulk: Box::new(Zgfx::new()),
+            raster: None,
+        }),
+        video: true,
     });
     let (mut data, mut out) = (CLIENT, Vec::new());
     loop {

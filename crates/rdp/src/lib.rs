@@ -14,6 +14,6 @@ mod session;
 mod wire;
 
 pub use credssp::{AccountLookup, Credssp, CredsspError, CredsspProtocol, CredsspStep, LoginName};
-pub use handshake::{BulkFactory, ClientLogin, Handshake, HandshakeConfig, HandshakeError, Password, Refusal, Step};
-pub use pipe::{FrameError, FramePipe, FrameWriter};
-pub use session::{CloseReason, Session, SessionError, SessionEvent, SessionInfo};
+pub use handshake::{ClientLogin, Handshake, HandshakeConfig, HandshakeError, Password, Refusal, Step};
+pub use pipe::{Coders, CodersFactory, FrameError, FrameNumbers, FramePipe, FrameWriter, Monitor};
+pub use session::{CacheOffer, CloseReason, Session, SessionError, SessionEvent, SessionInfo};

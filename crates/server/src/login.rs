@@ -9,7 +9,7 @@ use bytes::Buf;
 use rdpmux_model::Size;
 use rdpmux_rdp::front::{FrontError, Opening};
 use rdpmux_rdp::{
-    AccountLookup, BulkFactory, ClientLogin, CloseReason, Credssp, CredsspError, CredsspProtocol, CredsspStep,
+    AccountLookup, ClientLogin, CloseReason, CodersFactory, Credssp, CredsspError, CredsspProtocol, CredsspStep,
     Handshake, HandshakeConfig, HandshakeError, Refusal, Session, Step, front,
 };
 use tokio::net::TcpStream;
@@ -53,7 +53,11 @@ pub(crate) enum LoginError {
 }
 
 /// Takes a connection through the sequence.
-pub(crate) async fn login(stream: TcpStream, config: &ServerConfig, bulk: BulkFactory) -> Result<Arrival, LoginError> {
+pub(crate) async fn login(
+    stream: TcpStream,
+    config: &ServerConfig,
+    coders: CodersFactory,
+) -> Result<Arrival, LoginError> {
     let mut link = Link::new(stream);
     let mut hints = Hints::default();
     let mut opening = first(&mut link).await?;
@@ -64,7 +68,8 @@ pub(crate) async fn login(stream: TcpStream, config: &ServerConfig, bulk: BulkFa
     let handshake = HandshakeConfig {
         nla: config.logins.nla,
         tls: config.logins.tls,
-        bulk,
+        coders,
+        video: false,
     };
     match opening {
         Opening::ConnectionRequest => ordinary(link, hints, handshake, config).await,

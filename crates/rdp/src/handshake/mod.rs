@@ -16,18 +16,16 @@ use ironrdp_core::{WriteBuf, decode, encode_vec};
 use ironrdp_dvc::DrdynvcServer;
 use ironrdp_pdu::x224::{X224, X224Data};
 use ironrdp_pdu::{mcs, nego, rdp};
-use rdpmux_model::{BulkCompressor, Size};
+use rdpmux_model::Size;
 
 pub use login::{ClientLogin, Password};
 
 use crate::credssp::CredsspProtocol;
 use crate::front::{self, FrontError};
-use crate::session::{self, CloseReason, Session, SessionError};
+use crate::pipe::CodersFactory;
+use crate::session::{self, CloseReason, Offer, Session, SessionError};
 use crate::wire;
 use login::Client;
-
-/// Makes one bulk compressor per connection and direction.
-pub type BulkFactory = Arc<dyn Fn() -> Box<dyn BulkCompressor> + Send + Sync>;
 
 /// What a server offers. With neither `nla` nor `tls` every client is refused.
 #[derive(Clone)]
@@ -36,8 +34,10 @@ pub struct HandshakeConfig {
     pub nla: bool,
     /// TLS logins without NLA: the password comes with the client info.
     pub tls: bool,
-    /// Compressor of the graphics pipeline.
-    pub bulk: BulkFactory,
+    /// Compressors of the graphics pipeline.
+    pub coders: CodersFactory,
+    /// Whether we can make H.264, so that clients may be told that we do.
+    pub video: bool,
 }
 
 /// Why a client is turned away with the protocol's own answer.
@@ -207,8 +207,11 @@ impl Handshake {
                 let size = *size;
                 self.licence(out)?;
                 let (info, link) = self.client.session();
-                let bulk = Arc::clone(&self.config.bulk);
-                self.phase = Phase::Activation(Session::demand(info, link, size, bulk, out));
+                let offer = Offer {
+                    coders: Arc::clone(&self.config.coders),
+                    video: self.config.video,
+                };
+                self.phase = Phase::Activation(Session::demand(info, link, size, offer, out));
                 Ok((0, None))
             }
             Phase::Activation(session) => {

@@ -5,17 +5,19 @@
 mod alpha;
 mod bitmap;
 mod egfx;
+mod numbers;
 mod rfx;
 mod surfcmd;
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 use std::sync::Arc;
 
-use rdpmux_model::{BulkCompressor, Client, EncodedFrame, FrameId, Rect, Size};
+use rdpmux_model::{BulkCompressor, Client, EncodedFrame, FrameId, RasterCompressor, Rect, Size};
 
 use crate::session::caps::ClientCaps;
-use crate::wire::DynamicChannel;
+use crate::wire::{self, DynamicChannel};
+pub(crate) use egfx::Egfx;
+pub use numbers::FrameNumbers;
 
 /// By which means frames reach the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,14 @@ pub enum FramePipe {
         progressive: bool,
         /// Confirmed capability version as on the wire, for example `0x000A_0701` for 10.7.
         version: u32,
+        /// Whether both ends have H.264 with 4:2:0.
+        avc420: bool,
+        /// Whether both ends have H.264 with 4:4:4.
+        avc444: bool,
+        /// Slots of the client's bitmap cache, from 1 on.
+        cache_slots: u16,
+        /// What the bitmaps in the cache may add up to, at 4 bytes per pixel.
+        cache_bytes: u32,
     },
     /// RemoteFX image mode in surface commands ([MS-RDPRFX]).
     SurfaceCommands,
@@ -39,13 +49,83 @@ pub enum FramePipe {
 impl fmt::Display for FramePipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Egfx { progressive, version } => {
+            Self::Egfx {
+                progressive,
+                version,
+                avc420,
+                avc444,
+                ..
+            } => {
                 let codec = if *progressive { "progressive" } else { "cavideo" };
-                write!(f, "egfx {}.{} {codec}", version >> 16, (version >> 8) & 0xFF)
+                write!(f, "egfx {}.{} {codec}", version >> 16, (version >> 8) & 0xFF)?;
+                if *avc444 {
+                    f.write_str(" avc444")?;
+                }
+                if *avc420 {
+                    f.write_str(" avc420")?;
+                }
+                Ok(())
             }
             Self::SurfaceCommands => f.write_str("surface commands"),
             Self::Bitmap { bits_per_pixel } => write!(f, "bitmaps {bits_per_pixel} bpp"),
         }
+    }
+}
+
+/// What both ends of a graphics pipeline agreed on; the fields are those of [`FramePipe::Egfx`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GraphicsCaps {
+    pub(crate) version: u32,
+    pub(crate) progressive: bool,
+    pub(crate) avc420: bool,
+    pub(crate) avc444: bool,
+    pub(crate) cache_slots: u16,
+    pub(crate) cache_bytes: u32,
+}
+
+impl GraphicsCaps {
+    fn pipe(self) -> FramePipe {
+        FramePipe::Egfx {
+            progressive: self.progressive,
+            version: self.version,
+            avc420: self.avc420,
+            avc444: self.avc444,
+            cache_slots: self.cache_slots,
+            cache_bytes: self.cache_bytes,
+        }
+    }
+}
+
+/// What compresses the graphics pipeline of one connection.
+pub struct Coders {
+    /// The pipeline's bulk compression.
+    pub bulk: Box<dyn BulkCompressor>,
+    /// For [`rdpmux_model::FrameCommand::Clear`], which is unsupported without.
+    pub raster: Option<Box<dyn RasterCompressor>>,
+}
+
+/// Makes the compressors of one connection.
+pub type CodersFactory = Arc<dyn Fn() -> Coders + Send + Sync>;
+
+/// One monitor of a desktop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Monitor {
+    /// Where it is on the desktop, whose top left pixel is (0, 0).
+    pub rect: Rect<Client>,
+    /// Whether it is the primary one.
+    pub primary: bool,
+}
+
+impl Monitor {
+    fn whole(size: Size) -> Self {
+        Self {
+            rect: size.rect(),
+            primary: true,
+        }
+    }
+
+    fn size(&self) -> Size {
+        Size::new(self.rect.width, self.rect.height)
     }
 }
 
@@ -65,83 +145,84 @@ pub enum FrameError {
     Invalid(&'static str),
 }
 
-/// Numbers that all writers of one session draw from, so that none is used twice, and what the session owes the client
-/// on the graphics channel.
-#[derive(Debug, Default)]
-pub(crate) struct Numbers {
-    frame: AtomicU32,
-    surface: AtomicU16,
-    cache_reply: AtomicBool,
-}
-
-impl Numbers {
-    fn next_frame(&self) -> FrameId {
-        FrameId(self.frame.fetch_add(1, Ordering::Relaxed).wrapping_add(1))
-    }
-
-    fn next_surface(&self) -> u16 {
-        self.surface.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// The answer to a cache offer goes out before the next frame, through the same compressor.
-    pub(crate) fn owe_cache_reply(&self) {
-        self.cache_reply.store(true, Ordering::Relaxed);
-    }
-
-    fn take_cache_reply(&self) -> bool {
-        self.cache_reply.swap(false, Ordering::Relaxed)
-    }
-}
-
 /// Writes frames to one client. `Send`, self-contained, and the only writer of graphics PDUs of its connection.
 pub struct FrameWriter {
     pipe: Pipe,
-    numbers: Arc<Numbers>,
 }
 
 enum Pipe {
-    Egfx(egfx::Egfx),
-    SurfaceCommands(surfcmd::SurfaceCommands),
-    Bitmap(bitmap::Bitmap),
+    Egfx(DynamicChannel, Egfx),
+    SurfaceCommands(surfcmd::SurfaceCommands, FrameNumbers),
+    Bitmap(bitmap::Bitmap, FrameNumbers),
 }
 
+/// The most monitors that RDP knows ([MS-RDPBCGR] 2.2.1.3.6).
+const MOST_MONITORS: usize = 16;
+
 impl FrameWriter {
-    pub(crate) fn egfx(
-        channel: DynamicChannel,
-        version: u32,
-        progressive: bool,
-        bulk: Box<dyn BulkCompressor>,
-        numbers: Arc<Numbers>,
-    ) -> Self {
+    pub(crate) fn egfx(channel: DynamicChannel, egfx: Egfx) -> Self {
         Self {
-            pipe: Pipe::Egfx(egfx::Egfx::new(channel, version, progressive, bulk)),
-            numbers,
+            pipe: Pipe::Egfx(channel, egfx),
         }
     }
 
-    pub(crate) fn legacy(caps: &ClientCaps, io: u16, numbers: Arc<Numbers>) -> Self {
+    pub(crate) fn legacy(caps: &ClientCaps, io: u16, numbers: FrameNumbers) -> Self {
         let pipe = match surfcmd::SurfaceCommands::new(caps) {
-            Some(pipe) => Pipe::SurfaceCommands(pipe),
-            None => Pipe::Bitmap(bitmap::Bitmap::new(caps, io)),
+            Some(pipe) => Pipe::SurfaceCommands(pipe, numbers),
+            None => Pipe::Bitmap(bitmap::Bitmap::new(caps, io), numbers),
         };
-        Self { pipe, numbers }
+        Self { pipe }
     }
 
     /// By which means.
     pub fn kind(&self) -> FramePipe {
         match &self.pipe {
-            Pipe::Egfx(pipe) => pipe.kind(),
-            Pipe::SurfaceCommands(_) => FramePipe::SurfaceCommands,
-            Pipe::Bitmap(pipe) => pipe.kind(),
+            Pipe::Egfx(_, pipe) => pipe.caps().pipe(),
+            Pipe::SurfaceCommands(..) => FramePipe::SurfaceCommands,
+            Pipe::Bitmap(pipe, _) => pipe.kind(),
         }
     }
 
     /// Whether the client acknowledges the frames of this pipe. If not, pace by what the socket takes.
     pub fn acknowledges(&self) -> bool {
         match &self.pipe {
-            Pipe::Egfx(_) => true,
-            Pipe::SurfaceCommands(pipe) => pipe.acknowledges(),
-            Pipe::Bitmap(_) => false,
+            Pipe::Egfx(..) => true,
+            Pipe::SurfaceCommands(pipe, _) => pipe.acknowledges(),
+            Pipe::Bitmap(..) => false,
+        }
+    }
+
+    /// Sets the desktop's monitors, each of which gets a surface: frame `i` of [`Self::write_many`] is for monitor `i`.
+    /// It takes effect with the next frame. With one monitor or none, the desktop is as large as its frame.
+    ///
+    /// # Errors
+    /// [`FrameError`] if the pipe has no surfaces, or the monitors cannot be on one desktop.
+    pub fn set_layout(&mut self, monitors: Vec<Monitor>) -> Result<(), FrameError> {
+        let fits = |m: &Monitor| {
+            let (right, bottom) = (m.rect.right(), m.rect.bottom());
+            m.size().is_valid() && right <= Size::MAX_EDGE && bottom <= Size::MAX_EDGE
+        };
+        if monitors.len() > MOST_MONITORS || !monitors.iter().all(fits) {
+            return Err(FrameError::Invalid("monitors"));
+        }
+        self.pipeline("several monitors")?.set_layout(monitors);
+        Ok(())
+    }
+
+    /// Answers [`crate::SessionEvent::CacheOffer`] before the next frame: the first offered entry is in the first of
+    /// these slots from then on, and so on; entries beyond the slots are not taken ([MS-RDPEGFX] 2.2.2.17, 3.3.5.17).
+    ///
+    /// # Errors
+    /// [`FrameError`] if the pipe has no cache, or not these slots.
+    pub fn accept_cache(&mut self, slots: Vec<u16>) -> Result<(), FrameError> {
+        self.pipeline("bitmap cache")?.accept_cache(slots)
+    }
+
+    fn pipeline(&mut self, command: &'static str) -> Result<&mut Egfx, FrameError> {
+        let pipe = self.kind();
+        match &mut self.pipe {
+            Pipe::Egfx(_, egfx) => Ok(egfx),
+            _ => Err(FrameError::Unsupported { pipe, command }),
         }
     }
 
@@ -153,20 +234,40 @@ impl FrameWriter {
     /// # Errors
     /// [`FrameError`] if the frame does not suit this pipe.
     pub fn write(&mut self, frame: &EncodedFrame, timestamp_ms: u32, out: &mut Vec<u8>) -> Result<FrameId, FrameError> {
-        if !frame.size.is_valid() {
-            return Err(FrameError::Invalid("size of the frame"));
-        }
+        self.write_many(&[(0, frame)], timestamp_ms, out)
+    }
+
+    /// As [`Self::write`], for several monitors of [`Self::set_layout`] in one frame: each with its index. The other
+    /// pipes than EGFX have one monitor.
+    ///
+    /// # Errors
+    /// [`FrameError`] if a frame does not suit this pipe or its monitor.
+    pub fn write_many(
+        &mut self,
+        frames: &[(usize, &EncodedFrame)],
+        timestamp_ms: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<FrameId, FrameError> {
         let start = out.len();
-        let id = self.numbers.next_frame();
-        let written = match &mut self.pipe {
-            Pipe::Egfx(pipe) => pipe.write(frame, id, timestamp_ms, &self.numbers, out),
-            Pipe::SurfaceCommands(pipe) => pipe.write(frame, id, out),
-            Pipe::Bitmap(pipe) => pipe.write(frame, out),
+        let written = match (&mut self.pipe, frames) {
+            (Pipe::Egfx(channel, pipe), _) => {
+                let channel = *channel;
+                pipe.write(frames, timestamp_ms, &mut |part| {
+                    wire::dynamic_channel(out, channel, part);
+                })
+            }
+            (_, [(0, frame)]) if !frame.size.is_valid() => Err(FrameError::Invalid("size of the frame")),
+            (Pipe::SurfaceCommands(pipe, numbers), [(0, frame)]) => {
+                let id = numbers.next_frame();
+                pipe.write(frame, id, out).map(|()| id)
+            }
+            (Pipe::Bitmap(pipe, numbers), [(0, frame)]) => pipe.write(frame, out).map(|()| numbers.next_frame()),
+            _ => Err(FrameError::Invalid("number of a monitor")),
         };
         if written.is_err() {
             out.truncate(start);
         }
-        written.map(|()| id)
+        written
     }
 }
 

@@ -32,11 +32,11 @@ pub(crate) struct DynamicChannels {
 }
 
 impl DynamicChannels {
-    /// The channels on the MCS channel `carrier`; `egfx`: offer the graphics pipeline.
-    pub(crate) fn new(carrier: u16, egfx: bool) -> Self {
+    /// The channels on the MCS channel `carrier`, with the graphics pipeline if the client has it.
+    pub(crate) fn new(carrier: u16, graphics: Option<Graphics>) -> Self {
         let mut server = DrdynvcServer::new();
-        if egfx {
-            server = server.with_dynamic_channel(Graphics::default());
+        if let Some(graphics) = graphics {
+            server = server.with_dynamic_channel(graphics);
         }
         Self {
             carrier,

@@ -5,16 +5,30 @@ use ironrdp_core::{decode, impl_as_any};
 use ironrdp_dvc::{DvcEncode, DvcMessage, DvcProcessor, DvcServerProcessor};
 use ironrdp_egfx::pdu as egfx;
 use ironrdp_pdu::{PduResult, decode_err, pdu_other_err};
-use rdpmux_model::FrameId;
+use rdpmux_model::{FrameId, QueueDepth};
 
-use rdpmux_model::QueueDepth;
+use crate::pipe::GraphicsCaps;
 
 const CHANNEL_NAME: &str = "Microsoft::Windows::RDS::Graphics";
 
 /// `RDPGFX_CAPS_FLAG_THINCLIENT` of versions 8.0 and 8.1: RemoteFX must go as `CAVIDEO`.
 const FLAG_THIN_CLIENT: u32 = 0x01;
-/// `RDPGFX_CAPS_FLAG_AVC420_ENABLED` of version 8.1, which we do not use and so do not confirm.
+/// `RDPGFX_CAPS_FLAG_SMALL_CACHE` of all versions that have flags but 10.3, where it goes without saying.
+const FLAG_SMALL_CACHE: u32 = 0x02;
+/// `RDPGFX_CAPS_FLAG_AVC420_ENABLED` of version 8.1.
 const FLAG_AVC420_ENABLED: u32 = 0x10;
+/// `RDPGFX_CAPS_FLAG_AVC_DISABLED` of versions 10 and above: without it they decode AVC444, and from 10.4 on AVC420.
+const FLAG_AVC_DISABLED: u32 = 0x20;
+/// `RDPGFX_CAPS_FLAG_AVC_THINCLIENT` of versions 10.3 and above: the client would like AVC444 best.
+const FLAG_AVC_THIN_CLIENT: u32 = 0x40;
+
+/// The bitmap cache ([MS-RDPEGFX] 3.3.1.4).
+const CACHE_SLOTS: u16 = 25_600;
+const CACHE_BYTES: u32 = 100 << 20;
+const SMALL_CACHE_SLOTS: u16 = 4_096;
+const SMALL_CACHE_BYTES: u32 = 16 << 20;
+/// Entries in one offer ([MS-RDPEGFX] 2.2.2.16).
+const MOST_OFFERED: usize = 5_462;
 
 const COMMAND_FRAME_ACKNOWLEDGE: u16 = 0x0D;
 const COMMAND_CACHE_IMPORT_OFFER: u16 = 0x10;
@@ -37,25 +51,43 @@ const VERSIONS: [egfx::CapabilityVersion; 11] = [
 ];
 
 /// What came from the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum GraphicsEvent {
     /// Capabilities were agreed on, for the first time or anew.
-    Confirmed { version: u32, progressive: bool },
+    Confirmed(GraphicsCaps),
     /// A frame was acknowledged.
     Ack { id: FrameId, queue_depth: QueueDepth },
-    /// The client offers what it kept of an earlier session; it waits for an answer.
-    CacheOffer,
+    /// The client offers what it kept of an earlier session; it may be answered once.
+    CacheOffer(Vec<CacheOffer>),
+}
+
+/// A bitmap that a client kept from an earlier session ([MS-RDPEGFX] 2.2.2.16.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheOffer {
+    /// The key of [`rdpmux_model::FrameCommand::CacheStore`], if it was stored by us.
+    pub key: u64,
+    /// Its size in bytes, by the client's word.
+    pub bytes: u32,
 }
 
 /// Processor of the graphics channel.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Graphics {
+    /// We have H.264.
+    video: bool,
     events: Vec<GraphicsEvent>,
 }
 
 impl_as_any!(Graphics);
 
 impl Graphics {
+    pub(crate) fn new(video: bool) -> Self {
+        Self {
+            video,
+            events: Vec::new(),
+        }
+    }
+
     pub(crate) fn take_events(&mut self) -> Vec<GraphicsEvent> {
         core::mem::take(&mut self.events)
     }
@@ -73,14 +105,11 @@ impl Graphics {
         }
         match decode::<egfx::GfxPdu>(pdu).map_err(|e| decode_err!(e))? {
             egfx::GfxPdu::CapabilitiesAdvertise(offer) => {
-                let Some((confirm, progressive)) = choose(&offer.0) else {
+                let Some((confirm, caps)) = choose(&offer.0, self.video) else {
                     tracing::debug!("the client offers no known version of the graphics pipeline");
                     return Ok(());
                 };
-                self.events.push(GraphicsEvent::Confirmed {
-                    version: confirm.version.0,
-                    progressive,
-                });
+                self.events.push(GraphicsEvent::Confirmed(caps));
                 let confirm = egfx::GfxPdu::CapabilitiesConfirm(egfx::CapabilitiesConfirmPdu(confirm));
                 answers.push(Box::new(Answer(confirm)));
             }
@@ -92,7 +121,14 @@ impl Graphics {
                     egfx::QueueDepth::AvailableBytes(bytes) => QueueDepth::Bytes(bytes),
                 },
             }),
-            egfx::GfxPdu::CacheImportOffer(_) => self.events.push(GraphicsEvent::CacheOffer),
+            egfx::GfxPdu::CacheImportOffer(offer) => {
+                let entry = |entry: &egfx::CacheEntryMetadata| CacheOffer {
+                    key: entry.cache_key,
+                    bytes: entry.bitmap_len,
+                };
+                let entries = offer.cache_entries.iter().take(MOST_OFFERED).map(entry);
+                self.events.push(GraphicsEvent::CacheOffer(entries.collect()));
+            }
             _ => {}
         }
         Ok(())
@@ -125,23 +161,46 @@ impl DvcProcessor for Graphics {
 
 impl DvcServerProcessor for Graphics {}
 
-/// Picks the best version. The confirmed flags are the client's, without those for codecs that we do not send.
-fn choose(offered: &[egfx::RawCapabilitySet]) -> Option<(egfx::RawCapabilitySet, bool)> {
+/// Picks the best version. The confirmed flags are the client's, without the codecs that we do not have.
+fn choose(offered: &[egfx::RawCapabilitySet], video: bool) -> Option<(egfx::RawCapabilitySet, GraphicsCaps)> {
+    use egfx::CapabilityVersion as V;
     let best = VERSIONS
         .iter()
         .find_map(|v| offered.iter().find(|set| set.version == *v))?;
     let mut confirm = best.clone();
-    let old = matches!(
-        confirm.version,
-        egfx::CapabilityVersion::V8 | egfx::CapabilityVersion::V8_1
-    );
-    let mut progressive = true;
-    if old && let Some(data) = confirm.data.first_chunk_mut::<4>() {
-        let flags = u32::from_le_bytes(*data) & !FLAG_AVC420_ENABLED;
-        *data = flags.to_le_bytes();
-        progressive = flags & FLAG_THIN_CLIENT == 0;
+    let version = confirm.version;
+    let old = matches!(version, V::V8 | V::V8_1);
+    // 10.1 has no flags, only reserved bytes that look like them.
+    let mut none = [0; 4];
+    let data = match version {
+        V::V10_1 => &mut none,
+        _ => confirm.data.first_chunk_mut::<4>().unwrap_or(&mut none),
+    };
+    let mut flags = u32::from_le_bytes(*data);
+    if !video && version == V::V8_1 {
+        flags &= !FLAG_AVC420_ENABLED;
     }
-    Some((confirm, progressive))
+    if !video && !old {
+        // The two exclude each other.
+        flags = flags & !FLAG_AVC_THIN_CLIENT | FLAG_AVC_DISABLED;
+    }
+    *data = flags.to_le_bytes();
+    let thin = old && flags & FLAG_THIN_CLIENT != 0;
+    let small = thin || version == V::V10_3 || flags & FLAG_SMALL_CACHE != 0;
+    let avc444 = !old && flags & FLAG_AVC_DISABLED == 0;
+    let caps = GraphicsCaps {
+        version: version.0,
+        progressive: !thin,
+        avc420: match version {
+            V::V8 | V::V10 | V::V10_1 | V::V10_2 | V::V10_3 => false,
+            V::V8_1 => flags & FLAG_AVC420_ENABLED != 0,
+            _ => avc444,
+        },
+        avc444,
+        cache_slots: if small { SMALL_CACHE_SLOTS } else { CACHE_SLOTS },
+        cache_bytes: if small { SMALL_CACHE_BYTES } else { CACHE_BYTES },
+    };
+    Some((confirm, caps))
 }
 
 /// A graphics message in one segment without compression ([MS-RDPEGFX] 2.2.5.1), which leaves no trace in the history.

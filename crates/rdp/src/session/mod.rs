@@ -14,18 +14,16 @@ mod input;
 mod pointer;
 mod share;
 
-use std::sync::Arc;
-
 use rdpmux_model::{Client, FrameId, InputEvent, LockKeys, PointerShape, QueueDepth, Rect, Size};
 
+pub use graphics::CacheOffer;
 pub use info::SessionInfo;
 
-use crate::handshake::BulkFactory;
-use crate::pipe::{FrameWriter, Numbers};
+use crate::pipe::{CodersFactory, Egfx, FrameNumbers, FrameWriter};
 use crate::wire::{self, DynamicChannel, Reader};
 use caps::ClientCaps;
 use channel::DynamicChannels;
-use graphics::GraphicsEvent;
+use graphics::{Graphics as GraphicsProcessor, GraphicsEvent};
 use input::InputDecoder;
 use pointer::PointerCache;
 
@@ -60,6 +58,9 @@ pub enum SessionEvent {
         /// What the client still has in store.
         queue_depth: QueueDepth,
     },
+    /// Bitmaps that the client kept from an earlier session, at most 5,462, best first. Answer once, by
+    /// [`FrameWriter::accept_cache`]; until then the client waits or goes without.
+    CacheOffer(Vec<CacheOffer>),
     /// Key, pointer, wheel or lock keys.
     Input(InputEvent),
     /// `true`: the client's window is hidden, send no frames. `false`: it is back; all of it may have to be sent again.
@@ -106,6 +107,12 @@ pub(crate) struct Link {
     pub(crate) bits_per_pixel: u8,
 }
 
+/// What the server has for this session.
+pub(crate) struct Offer {
+    pub(crate) coders: CodersFactory,
+    pub(crate) video: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     AwaitConfirm,
@@ -133,16 +140,17 @@ pub struct Session {
     phase: Phase,
     channels: Option<DynamicChannels>,
     graphics: Graphics,
-    bulk: BulkFactory,
-    numbers: Arc<Numbers>,
+    coders: CodersFactory,
+    numbers: FrameNumbers,
     input: InputDecoder,
     pointers: PointerCache,
 }
 
 impl Session {
     /// Starts with a Demand Active for a desktop of this size.
-    pub(crate) fn demand(info: SessionInfo, link: Link, size: Size, bulk: BulkFactory, out: &mut Vec<u8>) -> Self {
-        let channels = link.drdynvc.map(|carrier| DynamicChannels::new(carrier, info.egfx));
+    pub(crate) fn demand(info: SessionInfo, link: Link, size: Size, offer: Offer, out: &mut Vec<u8>) -> Self {
+        let graphics = || info.egfx.then(|| GraphicsProcessor::new(offer.video));
+        let channels = link.drdynvc.map(|carrier| DynamicChannels::new(carrier, graphics()));
         let mut session = Self {
             info,
             link,
@@ -151,8 +159,8 @@ impl Session {
             phase: Phase::AwaitConfirm,
             channels,
             graphics: Graphics::Idle,
-            bulk,
-            numbers: Arc::default(),
+            coders: offer.coders,
+            numbers: FrameNumbers::new(),
             input: InputDecoder::default(),
             pointers: PointerCache::default(),
         };
@@ -244,18 +252,23 @@ impl Session {
 
     fn graphics_event(&mut self, channel: DynamicChannel, event: GraphicsEvent, events: &mut Vec<SessionEvent>) {
         match event {
-            GraphicsEvent::Confirmed { version, progressive } => {
+            GraphicsEvent::Confirmed(caps) => {
                 // A client that opens the pipeline after the fall-back stays with what it was given.
                 if self.graphics != Graphics::Legacy {
+                    let again = self.graphics == Graphics::Egfx;
                     self.graphics = Graphics::Egfx;
-                    let numbers = Arc::clone(&self.numbers);
-                    let writer = FrameWriter::egfx(channel, version, progressive, (self.bulk)(), numbers);
-                    events.push(SessionEvent::GraphicsReady(writer));
+                    let egfx = Egfx::new(caps, (self.coders)(), self.numbers.clone(), again);
+                    events.push(SessionEvent::GraphicsReady(FrameWriter::egfx(channel, egfx)));
                 }
             }
             GraphicsEvent::Ack { id, queue_depth } => events.push(SessionEvent::FrameAck { id, queue_depth }),
-            GraphicsEvent::CacheOffer => self.numbers.owe_cache_reply(),
+            GraphicsEvent::CacheOffer(entries) => events.push(SessionEvent::CacheOffer(entries)),
         }
+    }
+
+    /// Draws frame and surface numbers from those of the desktop. Call before [`Self::start`].
+    pub fn share_numbers(&mut self, numbers: FrameNumbers) {
+        self.numbers = numbers;
     }
 
     /// Starts the channels. Call once, and write `out`. Legacy clients get their [`SessionEvent::GraphicsReady`] here.
@@ -283,7 +296,7 @@ impl Session {
     }
 
     fn legacy_writer(&self) -> FrameWriter {
-        FrameWriter::legacy(&self.caps, self.link.io, Arc::clone(&self.numbers))
+        FrameWriter::legacy(&self.caps, self.link.io, self.numbers.clone())
     }
 
     /// Shows a pointer.

@@ -21,7 +21,7 @@ use ironrdp_svc::{StaticChannelSet, client_encode_svc_messages};
 use rdpmux_engine::codec::zgfx::Zgfx;
 use rdpmux_model::Size;
 use rdpmux_rdp::{
-    AccountLookup, ClientLogin, Credssp, CredsspStep, Handshake, HandshakeConfig, Session, SessionEvent, Step,
+    AccountLookup, ClientLogin, Coders, Credssp, CredsspStep, Handshake, HandshakeConfig, Session, SessionEvent, Step,
 };
 
 /// NT hash of the password `password` (a well-known vector).
@@ -43,7 +43,11 @@ pub fn server_config() -> HandshakeConfig {
     HandshakeConfig {
         nla: true,
         tls: true,
-        bulk: Arc::new(|| Box::new(Zgfx::new())),
+        coders: Arc::new(|| Coders {
+            bulk: Box::new(Zgfx::new()),
+            raster: None,
+        }),
+        video: true,
     }
 }
 

@@ -58,6 +58,10 @@ fn a_client_with_the_pipeline_gets_a_writer_for_its_version() {
     let kind = FramePipe::Egfx {
         progressive: true,
         version,
+        avc420: false,
+        avc444: false,
+        cache_slots: 4096,
+        cache_bytes: 16 << 20,
     };
     assert_eq!(writer.kind(), kind);
     assert_eq!(kind.to_string(), "egfx 10.7 progressive");
@@ -78,7 +82,8 @@ fn thin_clients_get_cavideo() {
             kind,
             FramePipe::Egfx {
                 progressive: false,
-                version: 0x0008_0105
+                version: 0x0008_0105,
+                ..
             }
         ),
         "{kind}"

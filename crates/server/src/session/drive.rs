@@ -92,6 +92,8 @@ pub(super) struct Drive {
     unacknowledged: VecDeque<Unacknowledged>,
     suppressed: bool,
     /// Motion that found the desktop's queue full.
+    /// The client waits for an answer to its cache offer.
+    cache_offered: bool,
     held_motion: Option<InputEvent>,
     /// When the view looks again which tiles rest.
     rest_due: Instant,
@@ -150,6 +152,7 @@ impl Drive {
             legacy_size: desktop.surface().size(),
             unacknowledged: VecDeque::new(),
             suppressed: false,
+            cache_offered: false,
             held_motion: None,
             rest_due: now,
             born: now,
@@ -269,6 +272,7 @@ impl Drive {
         match event {
             SessionEvent::GraphicsReady(writer) | SessionEvent::Reactivated(writer) => self.on_pipe(writer),
             SessionEvent::FrameAck { id, queue_depth } => self.on_ack(id, queue_depth),
+            SessionEvent::CacheOffer(_) => self.cache_offered = true,
             SessionEvent::Input(event) => return self.on_input(event),
             SessionEvent::Suppress(suppressed) => {
                 self.suppressed = suppressed;
@@ -425,7 +429,13 @@ impl Drive {
 
     fn submit(&mut self, job: FrameJob) {
         match std::mem::replace(&mut self.pipe, Pipe::None) {
-            Pipe::Idle(writer) => self.pipe = Pipe::Busy(self.context.pool.submit(job, writer, self.born.elapsed())),
+            Pipe::Idle(mut writer) => {
+                if std::mem::take(&mut self.cache_offered) {
+                    // Nothing is taken over from earlier sessions yet.
+                    let _ = writer.accept_cache(Vec::new());
+                }
+                self.pipe = Pipe::Busy(self.context.pool.submit(job, writer, self.born.elapsed()));
+            }
             other => self.pipe = other,
         }
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdpmux_model::{Rights, SessionId};
-use rdpmux_rdp::{BulkFactory, CloseReason, Session};
+use rdpmux_rdp::{CloseReason, Coders, CodersFactory, Session};
 use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -69,10 +69,13 @@ pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, cont
 }
 
 async fn arrive(id: SessionId, stream: TcpStream, peer: SocketAddr, context: &Context) -> Option<Arrival> {
-    let bulk: BulkFactory = Arc::new(|| Box::new(rdpmux_engine::codec::zgfx::Zgfx::new()));
+    let coders: CodersFactory = Arc::new(|| Coders {
+        bulk: Box::new(rdpmux_engine::codec::zgfx::Zgfx::new()),
+        raster: None,
+    });
     let login = timeout(
         context.config.limits.handshake,
-        login::login(stream, &context.config, bulk),
+        login::login(stream, &context.config, coders),
     );
     let mut stop = context.stop.clone();
     let result = tokio::select! {
