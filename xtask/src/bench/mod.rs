@@ -1,10 +1,11 @@
 //! `cargo xtask bench`: figures beside peers and goals. A goal that is missed is said, not failed.
 
+mod e2e;
 mod row;
 
 use crate::{root, steps};
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand};
 use row::{Row, Table};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -13,19 +14,23 @@ use std::process::{Command, Stdio};
 #[derive(Args)]
 pub struct Options {
     /// What to measure
+    #[command(subcommand)]
     what: What,
     /// Also write one JSON object per row to this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     json: Option<PathBuf>,
-    /// Arguments for the bench itself
-    #[arg(last = true)]
-    arguments: Vec<String>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Subcommand)]
 enum What {
     /// Frame codecs: bytes and time per frame
-    Codec,
+    Codec {
+        /// Arguments for the bench itself
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// The product beside its peers, from guest to client
+    E2e(e2e::Options),
 }
 
 /// Runs the subcommand.
@@ -34,8 +39,9 @@ enum What {
 /// When the bench cannot be built or fails, or the file cannot be written.
 pub fn run(options: &Options) -> Result<()> {
     let mut table = Table::default();
-    match options.what {
-        What::Codec => codec(&options.arguments, &mut table)?,
+    match &options.what {
+        What::Codec { arguments } => codec(arguments, &mut table)?,
+        What::E2e(options) => e2e::run(options, &mut table)?,
     }
     if !table.is_empty() {
         table.print_markdown();

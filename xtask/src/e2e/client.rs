@@ -49,6 +49,23 @@ impl Client {
     /// # Errors
     /// When it cannot be started.
     pub fn start(folder: &Path, name: &str, config: &Config<'_>) -> Result<Self> {
+        Self::start_in(folder, name, config, |command| {
+            let mut same = Command::new(command.get_program());
+            same.args(command.get_args());
+            same
+        })
+    }
+
+    /// The same with a command line that `wrap` puts around the client's, for a network of its own.
+    ///
+    /// # Errors
+    /// As [`Client::start`].
+    pub fn start_in(
+        folder: &Path,
+        name: &str,
+        config: &Config<'_>,
+        wrap: impl FnOnce(&Command) -> Command,
+    ) -> Result<Self> {
         let display = Display::start(folder, name)?;
         let home = folder.join(format!("{name}.home"));
         fs::create_dir_all(&home)?;
@@ -61,6 +78,7 @@ impl Client {
             .host
             .map_or_else(|| config.address.to_owned(), |host| format!("{host}:{port}"));
         words(&mut command, config, &address);
+        let mut command = wrap(&command);
         command
             .env("DISPLAY", display.name())
             .env("HOME", &home)

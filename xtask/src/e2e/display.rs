@@ -56,6 +56,11 @@ impl Display {
         &self.name
     }
 
+    /// The file that holds what it shows, an X window dump.
+    pub fn framebuffer(&self) -> &Path {
+        &self.framebuffer
+    }
+
     /// What it shows, without the pointer.
     ///
     /// # Errors

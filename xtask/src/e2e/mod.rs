@@ -1,19 +1,19 @@
 //! `cargo xtask e2e SUITE`: the product between real QEMUs and real clients, compared with what QEMU itself shows.
 //! Drivers (display, client, vm, daemon …) end what they started when dropped. Pictures and logs stay in `target/e2e`.
 
-mod client;
+pub(crate) mod client;
 mod clients;
-mod daemon;
-mod display;
+pub(crate) mod daemon;
+pub(crate) mod display;
 mod hostile;
-mod picture;
-mod process;
+pub(crate) mod picture;
+pub(crate) mod process;
 mod qemu;
 mod qmp;
 pub mod report;
 mod text;
-mod vm;
-mod wait;
+pub(crate) mod vm;
+pub(crate) mod wait;
 
 use crate::setup;
 use anyhow::{Result, bail};

@@ -199,7 +199,8 @@ fn control(case: &Case, name: &str) -> PathBuf {
     case.sockets.path().join(format!("{name}.control"))
 }
 
-fn serial(folder: &Path, name: &str) -> PathBuf {
+/// The log of the first serial port.
+pub fn serial(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.serial.log"))
 }
 
@@ -209,9 +210,9 @@ fn serial(folder: &Path, name: &str) -> PathBuf {
 /// When the guest's files are not set up.
 pub fn command(case: &Case, name: &str, qemu: Qemu, guest: &Guest) -> Result<Command> {
     let mut command = Command::new(qemu.program());
+    // Named threads: the bench tells the guest's processors from QEMU's own work.
+    command.arg("-name").arg(format!("guest={name},debug-threads=on"));
     command.args([
-        "-name",
-        name,
         "-accel",
         "tcg,thread=multi",
         "-nodefaults",

@@ -1,0 +1,207 @@
+//! One peer on one link: starts everything, plays the workloads one after the other and takes the figures of each.
+
+use super::net::{self, Link};
+use super::peer::{Peer, Stage};
+use super::sampler::{self, Control, Motion};
+use super::screen::Screen;
+use super::source::Played;
+use super::{source, usage};
+use crate::e2e::client::Client;
+use crate::e2e::report::Case;
+use crate::e2e::wait;
+use crate::root;
+use anyhow::{Context, Result};
+use bench_pictures::Workload;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// What to run.
+pub struct Plan {
+    pub peer: Peer,
+    pub link: net::Kind,
+    pub workloads: Vec<Workload>,
+    pub time: Duration,
+}
+
+/// What came out for one workload.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    pub peer: &'static str,
+    pub link: &'static str,
+    pub workload: Workload,
+    pub motion: Motion,
+    /// Seconds that were measured, with the run-out.
+    pub seconds: f64,
+    /// IP bytes to the client.
+    pub bytes: u64,
+    /// Processor seconds of server and client.
+    pub server: f64,
+    pub client: f64,
+    /// Share of the machine that was busy.
+    pub busy: f64,
+    pub moving_psnr: Option<f64>,
+    /// At rest, against the source: PSNR and pixels that differ.
+    pub settled_psnr: f64,
+    pub differing: usize,
+    /// Memory of the server with this client, KiB.
+    pub memory: u64,
+}
+
+/// What the last frames still cost belongs to the run.
+const RUN_OUT: Duration = Duration::from_secs(1);
+/// How long the last frame may take.
+const CATCH_UP: Duration = Duration::from_secs(12);
+/// Pictures taken in motion.
+const PICTURES: usize = 4;
+
+/// Runs the plan and hands each workload's figures to `tell` at once.
+///
+/// # Errors
+/// When something does not come up; figures so far are lost, but were told.
+pub fn run(plan: &Plan, mut tell: impl FnMut(&Figures)) -> Result<Vec<Figures>> {
+    let name = format!("{}-{}", plan.peer.name, plan.link.name);
+    let case = folder(&name)?;
+    println!("bench: {} on {}", plan.peer.name, plan.link.name);
+    let link = Link::new(plan.link, &case.folder, case.sockets.path())?;
+    let mut stage = plan.peer.start(&case, &link)?;
+    let mut client = None;
+    let mut all = Vec::new();
+    for workload in &plan.workloads {
+        stage.source.show(*workload)?;
+        if client.is_none() {
+            client = Some(plan.peer.look(&case, &link, "client")?);
+        }
+        let client = client.as_mut().context("there is a client")?;
+        let figures = one(plan, *workload, &link, &mut stage, client).with_context(|| workload.name().to_owned())?;
+        let _ = client
+            .display
+            .with_pointer()?
+            .save(&case.folder.join(format!("{}.png", workload.name())));
+        tell(&figures);
+        all.push(figures);
+    }
+    Ok(all)
+}
+
+fn folder(name: &str) -> Result<Case> {
+    let folder = root::target().join("bench").join(name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    let sockets = tempfile::Builder::new().prefix("rdpmux-bench-").tempdir()?;
+    Ok(Case { folder, sockets })
+}
+
+fn one(plan: &Plan, workload: Workload, link: &Link, stage: &mut Stage, client: &mut Client) -> Result<Figures> {
+    // Outside of the picture: the pointer is drawn into the framebuffer.
+    client
+        .display
+        .point(crate::e2e::display::WIDTH - 1, crate::e2e::display::HEIGHT - 1)?;
+    let screen = wait::until(wait::seconds(40), "the client shows the first frame", || {
+        client.process.check()?;
+        let screen = Screen::open(client.display.framebuffer())?;
+        Ok((screen.whole(workload.strips()) == Some(0)).then_some(screen))
+    })?;
+    let rest = if plan.link.limits.is_some() { 4 } else { 2 };
+    std::thread::sleep(wait::seconds(rest));
+    let control = Control::default();
+    let before = Counters::take(link, stage, client)?;
+    let (seen, (played, after)) = std::thread::scope(|scope| {
+        let sampler = scope.spawn(|| sampler::watch(&screen, workload, &control, PICTURES, plan.time));
+        let result = play(plan, link, stage, client, &control);
+        control.stop.store(true, Ordering::Relaxed);
+        let seen = sampler.join().map_err(|_| anyhow::anyhow!("the sampler panicked"))?;
+        anyhow::Ok((seen, result?))
+    })?;
+    // Refinement may go on for a while; the goal is one second, the figure is taken after two.
+    std::thread::sleep(wait::seconds(1));
+    let (truth, shown) = (source::picture(workload, played.last), screen.picture()?);
+    Ok(Figures {
+        peer: plan.peer.name,
+        link: plan.link.name,
+        workload,
+        motion: seen.beside(&played),
+        seconds: (after.at - before.at).as_secs_f64(),
+        bytes: after.bytes - before.bytes,
+        server: (after.server.saturating_sub(before.server)).as_secs_f64(),
+        client: (after.client.saturating_sub(before.client)).as_secs_f64(),
+        busy: (after.machine.0 - before.machine.0) as f64 / (after.machine.1 - before.machine.1).max(1) as f64,
+        moving_psnr: seen.moving_psnr(workload),
+        settled_psnr: truth.psnr(&shown),
+        differing: truth.differing(&shown),
+        memory: usage::memory(&stage.served_by())?,
+    })
+}
+
+/// Plays, and waits until the client has the last frame; one that never comes ends the wait.
+fn play(
+    plan: &Plan,
+    link: &Link,
+    stage: &mut Stage,
+    client: &mut Client,
+    control: &Control,
+) -> Result<(Played, Counters)> {
+    stage.source.play(plan.time)?;
+    let played = stage.source.played(plan.time + wait::seconds(30))?;
+    let ended = Instant::now();
+    let is_late = |ended: Instant| ended.elapsed() < CATCH_UP && control.shown() != Some(played.last);
+    while is_late(ended) || ended.elapsed() < RUN_OUT {
+        client.process.check()?;
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok((played, Counters::take(link, stage, client)?))
+}
+
+struct Counters {
+    at: Instant,
+    bytes: u64,
+    server: Duration,
+    client: Duration,
+    machine: (u64, u64),
+}
+
+impl Counters {
+    fn take(link: &Link, stage: &Stage, client: &Client) -> Result<Self> {
+        Ok(Self {
+            at: Instant::now(),
+            bytes: link.bytes()?.0,
+            server: usage::time(&stage.served_by()),
+            client: usage::time(&usage::tree(client.process.id())),
+            machine: usage::machine(),
+        })
+    }
+}
+
+impl Figures {
+    /// Bytes per frame that arrived.
+    pub fn bytes_per_frame(&self) -> f64 {
+        self.bytes as f64 / self.motion.frames.max(1) as f64
+    }
+
+    /// Percent of one processor that the server used while the source played.
+    pub fn server_percent(&self) -> f64 {
+        self.server * 100.0 / self.seconds
+    }
+
+    /// For people who wait for the table.
+    pub fn line(&self) -> String {
+        let motion = &self.motion;
+        format!(
+            "{:7} {:6} {:.1} of {:.1} fps, latency {:.1}/{:.1} ms, {:.1} kB/frame, server {:.0} %, client {:.0} %, \
+             settled {:.1} dB ({} pixels differ), machine {:.0} % busy",
+            self.workload.name(),
+            self.link,
+            motion.fps,
+            motion.source_fps,
+            motion.p50,
+            motion.p95,
+            self.bytes_per_frame() / 1e3,
+            self.server_percent(),
+            self.client * 100.0 / self.seconds,
+            self.settled_psnr,
+            self.differing,
+            self.busy * 100.0,
+        )
+    }
+}
