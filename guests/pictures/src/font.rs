@@ -72,7 +72,7 @@ pub fn line(number: u32, columns: usize) -> Vec<(u8, u32)> {
 fn mix(paper: u32, ink: u32, share: u32) -> u32 {
     [0, 8, 16].into_iter().fold(0, |color, shift| {
         let (from, to) = (paper >> shift & 0xff, ink >> shift & 0xff);
-        color | (from * (255 - share) + to * share) / 255 << shift
+        color | ((from * (255 - share) + to * share) / 255) << shift
     })
 }
 

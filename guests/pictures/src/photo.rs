@@ -33,7 +33,7 @@ fn add_noise(out: &mut [i32], width: usize, cell: usize, strength: i32, seed: u3
     let ease: Vec<i32> = (0..cell)
         .map(|step| {
             let share = (step * 256 / cell) as i32;
-            share * share * (768 - 2 * share) >> 16
+            (share * share * (768 - 2 * share)) >> 16
         })
         .collect();
     let columns = width / cell + 2;
