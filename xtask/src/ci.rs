@@ -74,6 +74,7 @@ fn list(options: &Options) -> Result<Vec<Step>> {
     // `cargo run --release -- …` as README has it, with a command that ends.
     steps.push(step("first command", vec![quick::first_command()], Echo::Nothing));
     if !options.no_e2e {
+        steps.push(step("e2e codecs", vec![own(&["e2e", "codecs"])?], Echo::Output));
         steps.push(step("e2e clients", vec![own(&["e2e", "clients"])?], Echo::Output));
         steps.push(step("e2e qemu", vec![own(&["e2e", "qemu"])?], Echo::Output));
     }

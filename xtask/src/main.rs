@@ -10,6 +10,7 @@ mod fuzz;
 mod guest_image;
 mod layers;
 mod metadata;
+mod peers_c;
 mod quick;
 mod root;
 mod setup;

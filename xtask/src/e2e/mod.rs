@@ -3,6 +3,7 @@
 
 pub(crate) mod client;
 mod clients;
+mod codecs;
 pub(crate) mod daemon;
 pub(crate) mod display;
 mod hostile;
@@ -34,6 +35,8 @@ enum Name {
     Clients,
     /// QEMU 7.2 and 10 with real guests
     Qemu,
+    /// Every encoder against FreeRDP's decoders
+    Codecs,
     /// All suites
     All,
 }
@@ -45,6 +48,9 @@ enum Name {
 pub fn run(options: &Options) -> Result<()> {
     if !setup::is_complete() {
         bail!("tools are missing: run `cargo xtask setup`");
+    }
+    if matches!(options.suite, Name::Codecs) {
+        return codecs::run(options.only.as_deref());
     }
     if std::env::var_os("NOBUILD").is_none() {
         daemon::build()?;
@@ -60,5 +66,10 @@ pub fn run(options: &Options) -> Result<()> {
     } else {
         Ok(())
     };
-    clients.and(qemu)
+    let codecs = if matches!(options.suite, Name::All) {
+        codecs::run(only)
+    } else {
+        Ok(())
+    };
+    clients.and(qemu).and(codecs)
 }

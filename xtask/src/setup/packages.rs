@@ -31,6 +31,9 @@ const DEBIAN: &[(&str, &str)] = &[
     ("xdotool", "types and points in the clients"),
     ("freerdp2-x11", "client: FreeRDP 2"),
     ("rdesktop", "client: rdesktop"),
+    ("freerdp2-dev", "FreeRDP's codecs, for comparison"),
+    ("pkg-config", "finds FreeRDP's library"),
+    ("fonts-dejavu-core", "text of the bench"),
     ("openssl", "certificates of the tests"),
 ];
 

@@ -15,7 +15,7 @@ use rdpmux_model::{BulkCompressor, FrameCommand, Point, Size, TilePayload};
 use rdpmux_pixel::{Level, Rows, RowsMut, diff};
 
 #[expect(dead_code, reason = "some are for the tests only")]
-#[path = "../tests/engine/pictures.rs"]
+#[path = "../../tests/engine/pictures.rs"]
 mod pictures;
 
 const SIZE: Size = Size::new(1920, 1080);
