@@ -31,7 +31,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["rdpmux-shm", "rdpmux-engine", "rdpmux-pixel", "rdpmux-model"],
     ),
     ("rdpmux-rdp", &["rdpmux-model"]),
-    ("rdpmux-engine", &["rdpmux-pixel", "rdpmux-model"]),
+    ("rdpmux-engine", &["rdpmux-pixel", "rdpmux-h264", "rdpmux-model"]),
+    ("rdpmux-h264", &[]),
     ("rdpmux-pixel", &["rdpmux-model"]),
     ("rdpmux-shm", &["rdpmux-model"]),
     ("rdpmux-model", &[]),
@@ -49,7 +50,7 @@ const RUNTIME_FREE: &[&str] = &["rdpmux-model", "rdpmux-pixel", "rdpmux-engine",
 const RUNTIMES: &[&str] = &["tokio", "mio", "socket2", "rustls", "zbus", "axum"];
 
 /// Crates in which unsafe code may stand.
-const UNSAFE: &[&str] = &["rdpmux-pixel", "librdpmux"];
+const UNSAFE: &[&str] = &["rdpmux-pixel", "rdpmux-h264", "librdpmux"];
 
 /// Lines above which a file has to say why, in a line that starts with `// SIZE:`.
 const LONGEST_FILE: usize = 800;

@@ -36,7 +36,9 @@ pub fn row(pixels: &[u8]) -> u64 {
 /// If a row is not inside the bytes.
 pub fn rectangle(source: Rows<'_>, width: usize, height: usize) -> u64 {
     (0..height).fold(height as u64, |sum, y| {
-        (sum ^ row(source.row(y, width * 4))).wrapping_mul(MIX[0]).rotate_left(31)
+        (sum ^ row(source.row(y, width * 4)))
+            .wrapping_mul(MIX[0])
+            .rotate_left(31)
     })
 }
 
@@ -93,7 +95,9 @@ mod tests {
     use super::*;
 
     fn noise(len: usize) -> Vec<u8> {
-        (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+        (0..len as u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+            .collect()
     }
 
     #[test]

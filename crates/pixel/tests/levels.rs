@@ -4,7 +4,7 @@ use rdpmux_model::RfxQuant;
 use rdpmux_pixel::color::Planes;
 use rdpmux_pixel::columns::Columns;
 use rdpmux_pixel::dwt::Coefficients;
-use rdpmux_pixel::{Level, Rows, RowsMut, classify, color, columns, diff, dwt, rlgr};
+use rdpmux_pixel::{Level, Rows, RowsMut, classify, color, columns, diff, dwt, rlgr, yuv};
 
 /// A small generator of repeatable noise.
 struct Noise(u64);
@@ -221,4 +221,30 @@ fn a_column_is_known_wherever_it_stands_on_whatever_background() {
     assert_eq!((first, end), (4, 7));
     assert_eq!(column(11, 1), (11, 14, hash));
     assert_ne!(column(11, 2).2, hash, "what lies between is part of it");
+}
+
+#[test]
+fn video_pictures_are_equal_at_every_level() {
+    let seed = 0x5EED_0004;
+    eprintln!("seed {seed:#x}");
+    let mut noise = Noise(seed);
+    for round in 0..80 {
+        let (width, height) = (1 + noise.below(200), 1 + noise.below(40));
+        let stride = width * 4 + noise.below(30);
+        let mut pixels = noise.bytes(stride * height);
+        if round % 2 == 0 {
+            pixels.iter_mut().for_each(|p| *p = if *p > 127 { 255 } else { 0 });
+        }
+        let source = Rows { bytes: &pixels, stride };
+        let run = |level| {
+            let (mut main, mut auxiliary) = (yuv::I420::default(), yuv::I420::default());
+            yuv::main_picture(level, source, width, height, &mut main);
+            yuv::auxiliary_picture(level, source, width, height, &mut auxiliary);
+            [main, auxiliary].map(|picture| picture.planes().concat())
+        };
+        let expected = run(Level::SCALAR);
+        for level in Level::all() {
+            assert!(run(level) == expected, "{} {width}x{height}", level.name());
+        }
+    }
 }
