@@ -24,7 +24,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "rdpmux-server",
-        &["rdpmux-engine", "rdpmux-rdp", "rdpmux-pixel", "rdpmux-model"],
+        &[
+            "rdpmux-engine",
+            "rdpmux-rdp",
+            "rdpmux-pixel",
+            "rdpmux-sock",
+            "rdpmux-model",
+        ],
     ),
     (
         "rdpmux-guest",
@@ -35,6 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("rdpmux-h264", &[]),
     ("rdpmux-pixel", &["rdpmux-model"]),
     ("rdpmux-shm", &["rdpmux-model"]),
+    ("rdpmux-sock", &[]),
     ("rdpmux-model", &[]),
     ("rdpmux-api", &[]),
 ];
@@ -50,7 +57,7 @@ const RUNTIME_FREE: &[&str] = &["rdpmux-model", "rdpmux-pixel", "rdpmux-engine",
 const RUNTIMES: &[&str] = &["tokio", "mio", "socket2", "rustls", "zbus", "axum"];
 
 /// Crates in which unsafe code may stand.
-const UNSAFE: &[&str] = &["rdpmux-pixel", "rdpmux-h264", "librdpmux"];
+const UNSAFE: &[&str] = &["rdpmux-pixel", "rdpmux-h264", "rdpmux-sock", "librdpmux"];
 
 /// Lines above which a file has to say why, in a line that starts with `// SIZE:`.
 const LONGEST_FILE: usize = 800;
