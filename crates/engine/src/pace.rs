@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The window is in bytes: what the link and the client took per second lately, times the shortest round trip plus
-//! 30 ms. A client that suspended its acknowledgements is paced by what the socket has not taken yet.
+//! 20 ms; half as much again in the beginning, until the rate stops growing. A client that suspended its acknowledgements, or has
+//! none, is paced by what the socket has not taken yet.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -77,6 +78,7 @@ pub struct Pacer {
     last_sent: Option<Instant>,
     round_trip: Extreme<Duration>,
     rate: Extreme<u64>,
+    startup: Startup,
     suspended: bool,
     backlog: usize,
     client_queue: usize,
@@ -87,13 +89,20 @@ struct Sent {
     frame: FrameId,
     at: Instant,
     bytes: usize,
+    /// At least half of the window was in use when it was sent: what it measures is the link, not our thrift.
+    filled: bool,
     /// `delivered` and its time when this frame was sent.
     delivered: u64,
     delivered_at: Instant,
 }
 
-/// Bytes on the way besides one bandwidth-delay product, as time: what keeps the link busy while the client decodes.
-const HEADROOM: Duration = Duration::from_millis(30);
+/// Bytes on the way besides one bandwidth-delay product, as time: what keeps the link busy while the client decodes, and
+/// what an echo of input may have to wait behind.
+const HEADROOM: Duration = Duration::from_millis(20);
+/// In the beginning the window is larger by half, so that the rate can be found.
+const STARTUP_GAIN: (u32, u32) = (3, 2);
+/// The beginning ends after so many full windows in which the rate did not grow by a quarter.
+const STARTUP_ROUNDS: u32 = 3;
 /// The window before anything was measured, and the least ever: a keystroke's frames are never held back by bytes.
 const MIN_WINDOW: usize = 16 << 10;
 const ROUND_TRIP_MEMORY: Duration = Duration::from_secs(10);
@@ -113,6 +122,7 @@ impl Pacer {
             last_sent: None,
             round_trip: Extreme::new(ROUND_TRIP_MEMORY, |new, old| new < old),
             rate: Extreme::new(RATE_MEMORY, |new, old| new > old),
+            startup: Startup::default(),
             suspended: false,
             backlog: 0,
             client_queue: 0,
@@ -141,6 +151,7 @@ impl Pacer {
             frame,
             at: now,
             bytes,
+            filled: self.bytes_in_flight * 2 >= self.window(),
             delivered: self.delivered,
             // After a pause the link was idle: the rate counts from here.
             delivered_at: self.delivered_at.filter(|_| !self.in_flight.is_empty()).unwrap_or(now),
@@ -177,6 +188,17 @@ impl Pacer {
     /// So many bytes wait in the session and in the socket. A session that does not know never calls this.
     pub fn on_backlog(&mut self, bytes: usize) {
         self.backlog = bytes;
+    }
+
+    /// The round trip was measured by other means, without the time that the client takes to decode: by TCP itself, or
+    /// by the protocol's network detection ([MS-RDPBCGR] 2.2.14).
+    pub fn on_round_trip(&mut self, now: Instant, round_trip: Duration) {
+        self.round_trip.add(now, round_trip);
+    }
+
+    /// The link delivered so many bytes per second, by TCP's or the protocol's own measure.
+    pub fn on_rate(&mut self, now: Instant, bytes_per_second: u64) {
+        self.rate.add(now, bytes_per_second);
     }
 
     /// Forgets frames in flight and everything measured, for example after the client's graphics were set up anew.
@@ -224,8 +246,9 @@ impl Pacer {
     /// Bytes that may be in flight.
     fn window(&self) -> usize {
         let measured = self.rate.value().zip(self.round_trip.value());
+        let (gain, share) = if self.startup.ended { (1, 1) } else { STARTUP_GAIN };
         measured.map_or(MIN_WINDOW, |(rate, round_trip)| {
-            scale(rate, round_trip + HEADROOM).max(MIN_WINDOW)
+            scale(rate, (round_trip + HEADROOM) * gain / share).max(MIN_WINDOW)
         })
     }
 
@@ -247,7 +270,11 @@ impl Pacer {
         let elapsed = now.saturating_duration_since(sent.delivered_at).max(SHORTEST_SAMPLE);
         let bytes = u128::from(self.delivered - sent.delivered);
         let rate = bytes * 1_000_000_000 / elapsed.as_nanos();
-        self.rate.add(now, u64::try_from(rate).unwrap_or(u64::MAX));
+        let rate = u64::try_from(rate).unwrap_or(u64::MAX);
+        self.rate.add(now, rate);
+        if sent.filled {
+            self.startup.note(rate);
+        }
     }
 
     fn forget_in_flight(&mut self) {
@@ -261,6 +288,26 @@ impl Pacer {
 fn scale(rate: u64, time: Duration) -> usize {
     let bytes = u128::from(rate) * time.as_micros() / 1_000_000;
     usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// The search for the link's rate.
+#[derive(Debug, Default)]
+struct Startup {
+    best: u64,
+    rounds_without_growth: u32,
+    ended: bool,
+}
+
+impl Startup {
+    fn note(&mut self, rate: u64) {
+        if rate > self.best.saturating_add(self.best / 4) {
+            self.best = rate;
+            self.rounds_without_growth = 0;
+        } else {
+            self.rounds_without_growth += 1;
+            self.ended |= self.rounds_without_growth >= STARTUP_ROUNDS;
+        }
+    }
 }
 
 /// The best value of the last one to two memory spans, in constant space.

@@ -46,7 +46,7 @@ impl Profile {
             pipeline,
             byte_budget: Self::BYTE_BUDGET,
             quant: Self::QUANT,
-            clear: false,
+            clear: matches!(pipeline, Pipeline::Egfx { .. }),
         }
     }
 
