@@ -60,15 +60,16 @@ impl BitmapCache {
     }
 
     /// Takes over what the client kept from an earlier session, as far as there is room: the slot of each key in order.
-    /// Only into an empty cache.
-    pub(crate) fn import(&mut self, keys: &[u64]) -> Vec<u16> {
+    /// Something of another size has no key, but takes a slot. Only into an empty cache.
+    pub(crate) fn import(&mut self, keys: impl Iterator<Item = Option<u64>>) -> Vec<u16> {
         if !self.order.is_empty() {
             return Vec::new();
         }
-        let fitting = keys.iter().take(usize::from(self.room));
+        let fitting = keys.take(usize::from(self.room)).zip(0..);
+        let fitting = fitting.map(|(key, i): (_, u64)| key.unwrap_or(!i));
         // A key that is offered twice would leave a slot that the client fills and we do not know.
         fitting
-            .map_while(|key| self.keep(*key))
+            .map_while(|key| self.keep(key))
             .map(|place| place.slot)
             .collect()
     }
@@ -94,9 +95,13 @@ mod tests {
     fn an_offer_is_taken_once_and_as_far_as_there_is_room() {
         let mut cache = BitmapCache::default();
         cache.set_room(3);
-        assert_eq!(cache.import(&[9, 8, 8, 7]), [1, 2]);
+        assert_eq!(cache.import([Some(9), Some(8), Some(8), Some(7)].into_iter()), [1, 2]);
         assert_eq!(cache.find(8), Some(2));
-        assert_eq!(cache.import(&[1]), []);
+        assert_eq!(cache.import([Some(1)].into_iter()), []);
         assert_eq!(cache.keep(7).map(|place| place.slot), Some(3));
+        let mut cache = BitmapCache::default();
+        cache.set_room(3);
+        assert_eq!(cache.import([None, Some(5), None].into_iter()), [1, 2, 3]);
+        assert_eq!(cache.find(5), Some(2));
     }
 }

@@ -50,6 +50,8 @@ pub(crate) enum Aim {
 /// Where a job leaves the screen for the view that it came from.
 pub(crate) type WayBack = Arc<Mutex<Option<Box<Screen>>>>;
 
+/// Raw bytes of a whole tile.
+pub(crate) const TILE_BYTES: usize = (TILE * TILE * 4) as usize;
 /// A changed part up to this size is sent exactly whatever it shows.
 const SMALL_PART: usize = 400;
 /// A tile of which this much changed may be in the bitmap cache, and what it showed is worth keeping there.
@@ -69,6 +71,11 @@ impl FrameJob {
     /// How many tiles it holds.
     pub fn tiles(&self) -> usize {
         self.tiles.len()
+    }
+
+    /// Bytes of the pixels that it holds.
+    pub fn raw_bytes(&self) -> usize {
+        self.tiles.len() * TILE_BYTES
     }
 
     /// Encodes. Work that another viewer of the same surface has done already is taken from the surface's cache.

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use rdpmux_model::{Client, Generation, Rect, Size};
 
 use crate::fresh::Fresh;
-use crate::job::{Aim, FrameJob, JobTile, WayBack};
+use crate::job::{Aim, FrameJob, JobTile, TILE_BYTES, WayBack};
 use crate::screen::Screen;
 use crate::surface::Frame;
 use crate::{Profile, SurfaceReader, TileGrid};
@@ -80,9 +80,9 @@ impl ClientView {
         }
     }
 
-    /// Takes over what the client kept in its bitmap cache in an earlier session: keys of whole tiles, in the order of
-    /// the offer. Returns the slots that the first of them get; the client drops the others.
-    pub fn import_cache(&mut self, reader: &SurfaceReader, keys: &[u64]) -> Vec<u16> {
+    /// Takes over what the client kept in its bitmap cache in an earlier session, in the order of the offer: the
+    /// keys of whole tiles, and `None` for anything else. Returns the slots that the first of them get; the client drops the others.
+    pub fn import_cache(&mut self, reader: &SurfaceReader, keys: impl Iterator<Item = Option<u64>>) -> Vec<u16> {
         let size = reader.size();
         if self.take_back() != size {
             self.start_over(size);
@@ -274,6 +274,3 @@ impl ClientView {
         }
     }
 }
-
-/// Raw bytes of a whole tile.
-const TILE_BYTES: usize = 64 * 64 * 4;

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use rdpmux_engine::{ClientView, FrameJob, Pacer, PacerConfig, Pipeline, Profile, Readiness};
+use rdpmux_engine::{ClientView, FrameJob, Pacer, PacerConfig, Pipeline, Profile, Quality, Readiness};
 use rdpmux_model::{FrameId, Generation, HeadState, InputEvent, QueueDepth, SessionId, Size};
-use rdpmux_rdp::{CloseReason, FramePipe, FrameWriter, Session, SessionError, SessionEvent};
+use rdpmux_rdp::{CacheOffer, CloseReason, FramePipe, FrameWriter, Session, SessionError, SessionEvent};
 use tokio::io::{AsyncReadExt, ReadHalf};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -28,6 +28,7 @@ use crate::fault;
 use crate::listen::{Context, Stop};
 use crate::login::Stream;
 use crate::session::encode_pool::Encoded;
+use crate::session::gauge::LinkGauge;
 use crate::session::link::Link;
 use crate::session::outbox::{Outbox, Overflow};
 use crate::session::{GOODBYE, linger};
@@ -82,6 +83,8 @@ pub(super) struct Drive {
     shown: HeadState,
     view: ClientView,
     pacer: Pacer,
+    quality: Quality,
+    gauge: LinkGauge,
     pipe: Pipe,
     /// Whether the client acknowledges frames on this pipe.
     acknowledges: bool,
@@ -91,9 +94,9 @@ pub(super) struct Drive {
     legacy_size: Size,
     unacknowledged: VecDeque<Unacknowledged>,
     suppressed: bool,
+    /// What the client kept of earlier sessions and waits to hear about.
+    cache_offer: Option<Vec<CacheOffer>>,
     /// Motion that found the desktop's queue full.
-    /// The client waits for an answer to its cache offer.
-    cache_offered: bool,
     held_motion: Option<InputEvent>,
     /// When the view looks again which tiles rest.
     rest_due: Instant,
@@ -127,6 +130,7 @@ impl Drive {
         id: SessionId,
         rdp: Session,
         link: Link<Stream>,
+        gauge: LinkGauge,
         seat: Seat,
         context: &Arc<Context>,
         farewell: Option<Farewell>,
@@ -146,13 +150,15 @@ impl Drive {
             shown: HeadState::default(),
             view: ClientView::new(),
             pacer: Pacer::new(PacerConfig::default()),
+            quality: Quality::default(),
+            gauge,
             pipe: Pipe::None,
             acknowledges: true,
             replacement: None,
             legacy_size: desktop.surface().size(),
             unacknowledged: VecDeque::new(),
             suppressed: false,
-            cache_offered: false,
+            cache_offer: None,
             held_motion: None,
             rest_due: now,
             born: now,
@@ -272,7 +278,7 @@ impl Drive {
         match event {
             SessionEvent::GraphicsReady(writer) | SessionEvent::Reactivated(writer) => self.on_pipe(writer),
             SessionEvent::FrameAck { id, queue_depth } => self.on_ack(id, queue_depth),
-            SessionEvent::CacheOffer(_) => self.cache_offered = true,
+            SessionEvent::CacheOffer(entries) => self.cache_offer = Some(entries),
             SessionEvent::Input(event) => return self.on_input(event),
             SessionEvent::Suppress(suppressed) => {
                 self.suppressed = suppressed;
@@ -289,7 +295,7 @@ impl Drive {
     fn on_pipe(&mut self, writer: FrameWriter) {
         debug!(session = %self.id, pipe = ?writer.kind(), "graphics ready");
         self.acknowledges = writer.acknowledges();
-        self.view = ClientView::new();
+        self.view = ClientView::with_cache(cache_tiles(writer.kind()));
         self.view.tick_rest(self.seat.desktop().surface());
         let max_frames = self.context.config.limits.frames_in_flight;
         let config = PacerConfig {
@@ -347,7 +353,11 @@ impl Drive {
             return Ok(());
         }
         let (id, bytes) = encoded.result.map_err(|error| End::Bug(error.to_string()))?;
-        self.pacer.on_sent(Instant::now().into_std(), id, bytes.len());
+        let now = Instant::now();
+        self.gauge.tell(now, self.acknowledges, &mut self.pacer);
+        self.pacer.on_sent(now.into_std(), id, bytes.len());
+        let rate = self.pacer.stats().bytes_per_second;
+        self.quality.note(now.into_std(), encoded.raw, bytes.len(), rate);
         self.outbox.push(bytes)?;
         if self.acknowledges {
             self.unacknowledged.push_back(Unacknowledged {
@@ -394,14 +404,26 @@ impl Drive {
     fn pump(&mut self) -> Result<(), End> {
         self.pacer
             .on_backlog(usize::try_from(self.outbox.backlog()).unwrap_or(usize::MAX));
-        let Pipe::Idle(writer) = &self.pipe else { return Ok(()) };
+        let Pipe::Idle(writer) = &mut self.pipe else {
+            return Ok(());
+        };
+        if let Some(entries) = self.cache_offer.take() {
+            let keys = entries
+                .iter()
+                .map(|entry| (entry.bytes == TILE_BYTES).then_some(entry.key));
+            let slots = self.view.import_cache(self.seat.desktop().surface(), keys);
+            writer
+                .accept_cache(slots)
+                .map_err(|error| End::Bug(error.to_string()))?;
+        }
         if self.suppressed || self.pacer.ready(Instant::now().into_std()) != Readiness::Ready {
             return Ok(());
         }
         let kind = writer.kind();
         let surface = self.seat.desktop().surface();
         let profile = Profile {
-            byte_budget: self.byte_budget(),
+            byte_budget: self.quality.budget(self.pacer.stats().bytes_per_second),
+            quant: self.quality.quant(),
             ..Profile::new(pipeline(kind))
         };
         let mut job = self.view.take_job(surface, &profile);
@@ -418,24 +440,9 @@ impl Drive {
         }
     }
 
-    /// Raw pixels for one frame: on a slow link the newest part of the picture comes in slices that the link can carry.
-    fn byte_budget(&self) -> usize {
-        let carried = self
-            .pacer
-            .bytes_per(SLICE)
-            .map_or(FIRST_SLICE, |bytes| bytes.saturating_mul(COMPRESSION));
-        carried.clamp(SMALLEST_SLICE, Profile::BYTE_BUDGET)
-    }
-
     fn submit(&mut self, job: FrameJob) {
         match std::mem::replace(&mut self.pipe, Pipe::None) {
-            Pipe::Idle(mut writer) => {
-                if std::mem::take(&mut self.cache_offered) {
-                    // Nothing is taken over from earlier sessions yet.
-                    let _ = writer.accept_cache(Vec::new());
-                }
-                self.pipe = Pipe::Busy(self.context.pool.submit(job, writer, self.born.elapsed()));
-            }
+            Pipe::Idle(writer) => self.pipe = Pipe::Busy(self.context.pool.submit(job, writer, self.born.elapsed())),
             other => self.pipe = other,
         }
     }
@@ -577,17 +584,24 @@ fn pipeline(pipe: FramePipe) -> Pipeline {
     }
 }
 
+/// Whole tiles that the client's bitmap cache has room for.
+fn cache_tiles(pipe: FramePipe) -> u16 {
+    match pipe {
+        FramePipe::Egfx {
+            cache_slots,
+            cache_bytes,
+            ..
+        } => cache_slots.min((cache_bytes / TILE_BYTES).try_into().unwrap_or(u16::MAX)),
+        FramePipe::SurfaceCommands | FramePipe::Bitmap { .. } => 0,
+    }
+}
+
+/// Bytes of a whole tile in a client's bitmap cache.
+const TILE_BYTES: u32 = 64 * 64 * 4;
 /// A client with EGFX advertises it within this time; then the legacy pipe serves it.
 const GRAPHICS: Duration = Duration::from_secs(2);
 /// How often the view looks which tiles rest; such tiles are refined.
 const REST: Duration = Duration::from_millis(150);
-/// A frame should not keep the link busy for longer.
-const SLICE: Duration = Duration::from_millis(250);
-/// Raw bytes per encoded byte that a slice counts on: text does far better, pictures about so.
-const COMPRESSION: usize = 8;
-/// The first frames, before the link was measured: a full HD screen.
-const FIRST_SLICE: usize = 8 << 20;
-const SMALLEST_SLICE: usize = 256 << 10;
 /// The longest sleep.
 const TICK: Duration = Duration::from_secs(5);
 const RETRY_MOTION: Duration = Duration::from_millis(10);

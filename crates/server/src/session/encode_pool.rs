@@ -19,6 +19,8 @@ pub(crate) struct EncodePool {
 /// A frame ready for the wire, and the writer that comes back.
 pub(crate) struct Encoded {
     pub(crate) writer: FrameWriter,
+    /// Bytes of the pixels that were looked at.
+    pub(crate) raw: usize,
     pub(crate) result: Result<(FrameId, Bytes), FrameError>,
 }
 
@@ -37,9 +39,11 @@ impl EncodePool {
             let _place = places.acquire_owned().await.expect("the semaphore is never closed");
             let encode = move || {
                 let mut out = Vec::new();
+                let raw = job.raw_bytes();
                 let result = writer.write(&job.encode(), clock.as_millis() as u32, &mut out);
                 Encoded {
                     writer,
+                    raw,
                     result: result.map(|id| (id, Bytes::from(out))),
                 }
             };

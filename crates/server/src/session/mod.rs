@@ -4,11 +4,13 @@
 mod card;
 mod drive;
 pub(crate) mod encode_pool;
+mod gauge;
 pub(crate) mod link;
 mod outbox;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,13 +26,15 @@ use crate::listen::{Context, Knock};
 use crate::login::{self, Arrival, LoginError, Stream};
 use crate::route::Grant;
 use drive::{Drive, End, Farewell};
+use gauge::LinkGauge;
 use link::Link;
 
 /// Serves one accepted connection to its end.
 pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, context: Arc<Context>, knock: Knock) {
-    if let Err(error) = prepare(&stream, context.config.limits.write) {
-        debug!(session = %id, %peer, %error, "socket options");
-    }
+    let socket = match prepare(&stream, context.config.limits.write) {
+        Ok(socket) => socket,
+        Err(error) => return debug!(session = %id, %peer, %error, "socket options"),
+    };
     let Some(arrival) = arrive(id, stream, peer, &context).await else {
         return;
     };
@@ -49,7 +53,8 @@ pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, cont
         Ok(grant) => {
             info!(session = %id, %peer, %user, desktop = %grant.desktop.name(), control = grant.rights.control,
                 client = %session.info(), "session started");
-            serve(id, session, link, grant, &context, None).await;
+            let access = Access { grant, farewell: None };
+            serve(id, session, link, socket, access, &context).await;
         }
         Err(denied) => {
             warn!(session = %id, %peer, %user, ?denied, "no desktop for this login");
@@ -62,7 +67,11 @@ pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, cont
                 after: CARD,
                 reason: CloseReason::Denied,
             };
-            serve(id, session, link, grant, &context, Some(farewell)).await;
+            let access = Access {
+                grant,
+                farewell: Some(farewell),
+            };
+            serve(id, session, link, socket, access, &context).await;
         }
     }
     drop(place);
@@ -71,7 +80,7 @@ pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, cont
 async fn arrive(id: SessionId, stream: TcpStream, peer: SocketAddr, context: &Context) -> Option<Arrival> {
     let coders: CodersFactory = Arc::new(|| Coders {
         bulk: Box::new(rdpmux_engine::codec::zgfx::Zgfx::new()),
-        raster: None,
+        raster: Some(Box::new(rdpmux_engine::codec::clear::Clear::new())),
     });
     let login = timeout(
         context.config.limits.handshake,
@@ -92,19 +101,29 @@ async fn arrive(id: SessionId, stream: TcpStream, peer: SocketAddr, context: &Co
     None
 }
 
+/// What a login led to: a desktop, or a card that says why there is none.
+struct Access {
+    grant: Grant,
+    farewell: Option<Farewell>,
+}
+
 async fn serve(
     id: SessionId,
     session: Session,
     link: Link<Stream>,
-    grant: Grant,
+    socket: OwnedFd,
+    access: Access,
     context: &Arc<Context>,
-    farewell: Option<Farewell>,
 ) {
+    let Access { grant, farewell } = access;
     let name = grant.desktop.name().clone();
     let Ok(seat) = grant.desktop.join(id, grant.rights).await else {
         return tell(session, link, CloseReason::ServerShutdown).await;
     };
-    let end = Drive::new(id, session, link, seat, context, farewell).run().await;
+    let gauge = LinkGauge::new(socket);
+    let end = Drive::new(id, session, link, gauge, seat, context, farewell)
+        .run()
+        .await;
     match end {
         End::Client | End::Farewell => info!(session = %id, desktop = %name, %end, "session ended"),
         _ => warn!(session = %id, desktop = %name, %end, "session ended"),
@@ -138,18 +157,23 @@ pub(crate) async fn linger(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<
     Ok(())
 }
 
-/// A dead peer is noticed by the kernel even when we have nothing to write.
-fn prepare(stream: &TcpStream, deadline: Duration) -> rustix::io::Result<()> {
+/// A dead peer is noticed by the kernel even when we have nothing to write, and what waits in the kernel stays little.
+/// Returns the socket once more, for its figures.
+fn prepare(stream: &TcpStream, deadline: Duration) -> io::Result<OwnedFd> {
     sockopt::set_tcp_nodelay(stream, true)?;
     sockopt::set_socket_keepalive(stream, true)?;
     sockopt::set_tcp_keepidle(stream, KEEP_IDLE)?;
     sockopt::set_tcp_keepintvl(stream, KEEP_INTERVAL)?;
-    sockopt::set_tcp_user_timeout(stream, deadline.as_millis().try_into().unwrap_or(u32::MAX))
+    sockopt::set_tcp_user_timeout(stream, deadline.as_millis().try_into().unwrap_or(u32::MAX))?;
+    rdpmux_sock::set_unsent_limit(stream, UNSENT)?;
+    stream.as_fd().try_clone_to_owned()
 }
 
 /// How long a refused user may read why.
 const CARD: Duration = Duration::from_secs(6);
 /// How long a goodbye may take to be written.
 pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
+/// Bytes that may wait in the kernel before they are sent at all: stale pixels, if they were more.
+const UNSENT: u32 = 32 * 1024;
 const KEEP_IDLE: Duration = Duration::from_secs(30);
 const KEEP_INTERVAL: Duration = Duration::from_secs(10);
