@@ -151,7 +151,7 @@ pub struct FrameWriter {
 }
 
 enum Pipe {
-    Egfx(DynamicChannel, Egfx),
+    Egfx(DynamicChannel, Box<Egfx>),
     SurfaceCommands(surfcmd::SurfaceCommands, FrameNumbers),
     Bitmap(bitmap::Bitmap, FrameNumbers),
 }
@@ -162,7 +162,7 @@ const MOST_MONITORS: usize = 16;
 impl FrameWriter {
     pub(crate) fn egfx(channel: DynamicChannel, egfx: Egfx) -> Self {
         Self {
-            pipe: Pipe::Egfx(channel, egfx),
+            pipe: Pipe::Egfx(channel, Box::new(egfx)),
         }
     }
 
