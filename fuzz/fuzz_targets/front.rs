@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
+use rdpmux_engine::codec::clear::Clear;
 use rdpmux_engine::codec::zgfx::Zgfx;
 use rdpmux_model::Size;
 use rdpmux_rdp::{Coders, CredsspProtocol, Handshake, HandshakeConfig, Step, front};
@@ -21,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
         tls: true,
         coders: Arc::new(|| Coders {
             bulk: Box::new(Zgfx::new()),
-            raster: None,
+            raster: Some(Box::new(Clear::new())),
         }),
         video: true,
     };

@@ -219,6 +219,12 @@ pub enum QueueDepth {
 pub trait RasterCompressor: Send {
     /// Appends the compressed form of `size` pixels of B, G, R, X, top row first, without padding.
     fn compress(&mut self, size: Size, pixels: &[u8], out: &mut Vec<u8>);
+
+    /// The number of the next message; numbers go up by one and wrap.
+    fn sequence(&self) -> u8;
+
+    /// Refers to nothing before now: the next message has this number and empties the client's caches.
+    fn restart(&mut self, sequence: u8);
 }
 
 /// Bulk compression of one direction of one connection, for example ZGFX ([MS-RDPEGFX] 2.2.5): it has a history, so
@@ -226,4 +232,7 @@ pub trait RasterCompressor: Send {
 pub trait BulkCompressor: Send {
     /// Appends the compressed form of one message to `out`, headers included.
     fn compress(&mut self, message: &[u8], out: &mut Vec<u8>);
+
+    /// Refers to nothing before now: whoever decodes the next message needs none before it.
+    fn forget(&mut self);
 }

@@ -15,5 +15,8 @@ mod wire;
 
 pub use credssp::{AccountLookup, Credssp, CredsspError, CredsspProtocol, CredsspStep, LoginName};
 pub use handshake::{ClientLogin, Handshake, HandshakeConfig, HandshakeError, Password, Refusal, Step};
-pub use pipe::{Coders, CodersFactory, FrameError, FrameNumbers, FramePipe, FrameWriter, Monitor};
+pub use pipe::{
+    Coders, CodersFactory, CompressedFrame, FrameError, FrameNumbers, FramePipe, FrameWriter, Joined, Monitor,
+    SessionFraming,
+};
 pub use session::{CacheOffer, CloseReason, Session, SessionError, SessionEvent, SessionInfo};

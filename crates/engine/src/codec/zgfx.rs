@@ -118,6 +118,12 @@ impl BulkCompressor for Zgfx {
             out[at..at + 4].copy_from_slice(&size.to_le_bytes());
         }
     }
+
+    /// Distances are relative, so a client with a longer history than this one decodes what follows as well.
+    fn forget(&mut self) {
+        self.history.clear();
+        self.table.fill(0);
+    }
 }
 
 struct Search<'a> {

@@ -12,6 +12,7 @@ mod surfcmd;
 use core::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rdpmux_model::{BulkCompressor, Client, EncodedFrame, FrameId, RasterCompressor, Rect, Size};
 
 use crate::session::caps::ClientCaps;
@@ -210,7 +211,8 @@ impl FrameWriter {
     }
 
     /// Answers [`crate::SessionEvent::CacheOffer`] before the next frame: the first offered entry is in the first of
-    /// these slots from then on, and so on; entries beyond the slots are not taken ([MS-RDPEGFX] 2.2.2.17, 3.3.5.17).
+    /// these slots from then on, and so on. Entries with slot 0, and those beyond the slots, are not taken
+    /// ([MS-RDPEGFX] 2.2.2.17, 3.3.5.17; FreeRDP and IronRDP step over slot 0).
     ///
     /// # Errors
     /// [`FrameError`] if the pipe has no cache, or not these slots.
@@ -269,6 +271,97 @@ impl FrameWriter {
         }
         written
     }
+}
+
+/// A frame in its compressed form, for one client or for several that are in step.
+#[derive(Debug, Clone)]
+pub struct CompressedFrame {
+    /// The number that clients will acknowledge.
+    pub id: FrameId,
+    /// What [`SessionFraming::frame`] takes, in order.
+    pub parts: Vec<Bytes>,
+}
+
+/// How compressed parts reach one client. A copy of it is all that a client of a shared stream needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionFraming(DynamicChannel);
+
+impl SessionFraming {
+    /// Appends the parts, complete with all framing. All of a frame's parts must come without others in between.
+    pub fn frame(&self, parts: &[Bytes], out: &mut Vec<u8>) {
+        for part in parts {
+            wire::dynamic_channel(out, self.0, part);
+        }
+    }
+}
+
+/// What is to be sent before the first frame after [`FrameWriter::join`]. Nothing of it is acknowledged.
+#[derive(Debug, Clone, Default)]
+pub struct Joined {
+    /// To all who were in before.
+    pub members: Vec<Bytes>,
+    /// To the joiner.
+    pub joiner: Vec<Bytes>,
+}
+
+/// One stream for several clients. Frames that were made before a call here are to be sent before what comes after it.
+impl FrameWriter {
+    /// How this client gets what [`Self::compress`] makes; `None` in other pipes than EGFX, which cannot share.
+    pub fn framing(&self) -> Option<SessionFraming> {
+        match &self.pipe {
+            Pipe::Egfx(channel, _) => Some(SessionFraming(*channel)),
+            _ => None,
+        }
+    }
+
+    /// As [`Self::write_many`], but without the framing of a client.
+    ///
+    /// # Errors
+    /// [`FrameError`] as there, and in other pipes than EGFX.
+    pub fn compress(
+        &mut self,
+        frames: &[(usize, &EncodedFrame)],
+        timestamp_ms: u32,
+    ) -> Result<CompressedFrame, FrameError> {
+        let mut parts = Vec::new();
+        let pipe = self.pipeline("compressed frame")?;
+        let id = pipe.write(frames, timestamp_ms, &mut keep(&mut parts))?;
+        Ok(CompressedFrame { id, parts })
+    }
+
+    /// A writer for one client that leaves this stream, or for all that stay: it makes its next frame for what the
+    /// client has, and refers to nothing of this writer's history. `None` in other pipes than EGFX.
+    pub fn fork(&self) -> Option<Self> {
+        match &self.pipe {
+            Pipe::Egfx(channel, egfx) => Some(Self {
+                pipe: Pipe::Egfx(*channel, Box::new(egfx.fork())),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Lets the client of `joiner` take this writer's frames from the next one on. Both must have shown the same
+    /// picture; that a bitmap cache or a video is not the joiner's is the encoder's to mind: start videos anew.
+    ///
+    /// # Errors
+    /// The joiner, unchanged, if it cannot: it can do something else, or has other surfaces ([`FrameNumbers`]), perhaps
+    /// none yet.
+    pub fn join(&mut self, joiner: Self) -> Result<Joined, Self> {
+        match (&mut self.pipe, joiner.pipe) {
+            (Pipe::Egfx(_, group), Pipe::Egfx(_, joiner)) if group.is_joinable_by(&joiner) => {
+                let mut joined = Joined::default();
+                group.forget(&mut keep(&mut joined.members));
+                joiner.leave_for(group, &mut keep(&mut joined.joiner));
+                Ok(joined)
+            }
+            (_, pipe) => Err(Self { pipe }),
+        }
+    }
+}
+
+/// Keeps compressed parts.
+fn keep(parts: &mut Vec<Bytes>) -> impl FnMut(&mut Vec<u8>) {
+    |part| parts.push(Bytes::from(core::mem::take(part)))
 }
 
 impl fmt::Debug for FrameWriter {

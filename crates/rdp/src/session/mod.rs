@@ -257,7 +257,7 @@ impl Session {
                 if self.graphics != Graphics::Legacy {
                     let again = self.graphics == Graphics::Egfx;
                     self.graphics = Graphics::Egfx;
-                    let egfx = Egfx::new(caps, (self.coders)(), self.numbers.clone(), again);
+                    let egfx = Egfx::new(caps, self.coders.clone(), self.numbers.clone(), again);
                     events.push(SessionEvent::GraphicsReady(FrameWriter::egfx(channel, egfx)));
                 }
             }

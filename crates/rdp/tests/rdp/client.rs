@@ -18,6 +18,7 @@ use ironrdp_pdu::rdp::headers::{ShareControlHeader, ShareControlPdu, ShareDataHe
 use ironrdp_pdu::x224::X224;
 use ironrdp_pdu::{gcc, mcs, nego};
 use ironrdp_svc::{StaticChannelSet, client_encode_svc_messages};
+use rdpmux_engine::codec::clear::Clear;
 use rdpmux_engine::codec::zgfx::Zgfx;
 use rdpmux_model::Size;
 use rdpmux_rdp::{
@@ -45,7 +46,7 @@ pub fn server_config() -> HandshakeConfig {
         tls: true,
         coders: Arc::new(|| Coders {
             bulk: Box::new(Zgfx::new()),
-            raster: None,
+            raster: Some(Box::new(Clear::new())),
         }),
         video: true,
     }

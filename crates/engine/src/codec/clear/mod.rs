@@ -179,6 +179,15 @@ fn picture(out: &mut Vec<u8>, part: Rows<'_>, (x, y): (usize, usize), (width, ro
 }
 
 impl RasterCompressor for Clear {
+    fn sequence(&self) -> u8 {
+        self.sequence
+    }
+
+    fn restart(&mut self, sequence: u8) {
+        self.reset();
+        self.sequence = sequence;
+    }
+
     /// Appends `CLEARCODEC_BITMAP_STREAM`. The fourth byte of the pixels is not coded.
     ///
     /// # Panics

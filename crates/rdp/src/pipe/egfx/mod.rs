@@ -4,6 +4,7 @@
 
 mod check;
 mod command;
+mod join;
 mod layout;
 mod message;
 mod video;
@@ -11,7 +12,7 @@ mod video;
 use ironrdp_egfx::pdu as gfx;
 use rdpmux_model::{EncodedFrame, FrameCommand, FrameId};
 
-use super::{Coders, FrameError, FrameNumbers, GraphicsCaps, Monitor};
+use super::{Coders, CodersFactory, FrameError, FrameNumbers, GraphicsCaps, Monitor};
 use check::Check;
 use command::Commands;
 use layout::{Layout, Surface};
@@ -31,6 +32,7 @@ pub(super) type Sink<'a> = &'a mut dyn FnMut(&mut Vec<u8>);
 pub(crate) struct Egfx {
     caps: GraphicsCaps,
     coders: Coders,
+    make: CodersFactory,
     numbers: FrameNumbers,
     /// The client may still have the desktop's numbered surfaces from an earlier negotiation.
     again: bool,
@@ -46,10 +48,11 @@ pub(crate) struct Egfx {
 }
 
 impl Egfx {
-    pub(crate) fn new(caps: GraphicsCaps, coders: Coders, numbers: FrameNumbers, again: bool) -> Self {
+    pub(crate) fn new(caps: GraphicsCaps, make: CodersFactory, numbers: FrameNumbers, again: bool) -> Self {
         Self {
             caps,
-            coders,
+            coders: make(),
+            make,
             numbers,
             again,
             set: Vec::new(),
@@ -72,7 +75,7 @@ impl Egfx {
 
     /// See [`super::FrameWriter::accept_cache`].
     pub(super) fn accept_cache(&mut self, slots: Vec<u16>) -> Result<(), FrameError> {
-        if slots.iter().any(|slot| !(1..=self.caps.cache_slots).contains(slot)) {
+        if slots.iter().any(|slot| *slot > self.caps.cache_slots) {
             return Err(FrameError::Invalid("cache slot"));
         }
         if slots.len() > MOST_OFFERED {
@@ -96,10 +99,7 @@ impl Egfx {
         let wanted = layout::wanted(&self.set, frames)?;
         let id = self.numbers.next_frame();
         self.plain.clear();
-        if let Some(cache_slots) = self.cache_reply.take() {
-            let reply = gfx::CacheImportReplyPdu { cache_slots };
-            control(&mut self.plain, &gfx::GfxPdu::CacheImportReply(reply));
-        }
+        self.reply();
         if wanted != self.layout.monitors {
             self.reset(wanted);
         }
@@ -136,6 +136,14 @@ impl Egfx {
             }
         }
         Ok(())
+    }
+
+    /// Answers a cache offer, if there is an answer.
+    fn reply(&mut self) {
+        if let Some(cache_slots) = self.cache_reply.take() {
+            let reply = gfx::CacheImportReplyPdu { cache_slots };
+            control(&mut self.plain, &gfx::GfxPdu::CacheImportReply(reply));
+        }
     }
 
     fn flush(&mut self, sink: Sink<'_>) {
