@@ -10,8 +10,8 @@ use super::SessionError;
 use super::graphics::{Graphics, GraphicsEvent};
 use crate::wire::{self, DynamicChannel, Reader};
 
-/// Nothing that a client sends on our dynamic channels comes near this many bytes.
-const MAX_MESSAGE: usize = 64 * 1024;
+/// The longest message of a client on our dynamic channels is a full cache offer: 5,462 entries of 12 bytes.
+const MAX_MESSAGE: usize = 72 * 1024;
 const FLAG_FIRST: u32 = 1;
 const FLAG_LAST: u32 = 2;
 const FLAG_COMPRESSED: u32 = 0x0020_0000;

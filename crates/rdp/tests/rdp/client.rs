@@ -11,6 +11,7 @@ use ironrdp_connector::{
 use ironrdp_core::{WriteBuf, decode};
 use ironrdp_dvc::DrdynvcClient;
 use ironrdp_egfx::client::{BitmapUpdate, GraphicsPipelineClient, GraphicsPipelineHandler};
+use ironrdp_egfx::decode::{DecodedFrame, DecoderResult, H264Decoder, Yuv420Frame};
 use ironrdp_egfx::pdu as egfx;
 use ironrdp_pdu::rdp::capability_sets::{self as sets, BitmapCodecs, MajorPlatformType, RailSupportLevel};
 use ironrdp_pdu::rdp::client_info::{PerformanceFlags, TimezoneInfo};
@@ -176,6 +177,24 @@ pub struct Bitmap {
     pub rgba: Vec<u8>,
 }
 
+/// Decodes whatever it is given to a grey picture of the desktop's size.
+struct Grey;
+
+impl H264Decoder for Grey {
+    fn decode(&mut self, _data: &[u8]) -> DecoderResult<DecodedFrame> {
+        panic!("it gives planes")
+    }
+    fn decode_yuv420(&mut self, _data: &[u8]) -> DecoderResult<Yuv420Frame> {
+        let (width, height) = (DESKTOP.width as usize, DESKTOP.height as usize);
+        let chroma = || vec![128; width * height / 4];
+        let luma = vec![128; width * height];
+        Yuv420Frame::new(width as u16, height as u16, luma, width, chroma(), chroma(), width / 2)
+    }
+    fn supports_yuv420(&self) -> bool {
+        true
+    }
+}
+
 struct Handler {
     screen: Arc<Mutex<Screen>>,
     offer: Option<egfx::CapabilitySet>,
@@ -248,7 +267,7 @@ pub fn connect_offering(options: &Options, offer: Option<egfx::CapabilitySet>) -
     };
     let mut connector = ClientConnector::new(connector_config(options), ([127, 0, 0, 1], 3389).into());
     if options.egfx {
-        let graphics = GraphicsPipelineClient::new(Box::new(handler), None);
+        let graphics = GraphicsPipelineClient::new(Box::new(handler), Some(Box::new(Grey)));
         connector.attach_static_channel(DrdynvcClient::new().with_dynamic_channel(graphics));
     }
     let mut handshake = Handshake::new(server_config());

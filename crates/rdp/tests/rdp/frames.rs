@@ -12,7 +12,7 @@ use rdpmux_engine::{ClientView, Pipeline, Profile, SurfaceReader, draw_card, sur
 use rdpmux_model::{
     Color, EncodedFrame, FrameCommand, Generation, Point, QueueDepth, Rect, RfxQuant, RfxTile, Size, TilePayload,
 };
-use rdpmux_rdp::{FrameError, FramePipe, SessionEvent};
+use rdpmux_rdp::{FrameError, FramePipe, SessionError, SessionEvent};
 
 use crate::client::{self, DESKTOP, Options, Pair};
 
@@ -222,21 +222,30 @@ fn capabilities_in_mid_session_hand_out_a_fresh_writer() {
 }
 
 /// Puts a message on the graphics channel, which has number 0, and returns the session's answer.
-fn say_graphics(pair: &mut Pair, pdu: &egfx::GfxPdu) -> Vec<u8> {
-    let message = [&[0x30, 0][..], &ironrdp_core::encode_vec(pdu).unwrap()].concat();
-    let mut chunk = (message.len() as u32).to_le_bytes().to_vec();
-    chunk.extend_from_slice(&3_u32.to_le_bytes());
-    chunk.extend_from_slice(&message);
+pub fn say_graphics(pair: &mut Pair, pdu: &egfx::GfxPdu) -> Vec<u8> {
+    say_graphics_bytes(pair, &ironrdp_core::encode_vec(pdu).unwrap()).unwrap()
+}
+
+/// The same with any bytes, in as many data PDUs as it takes.
+pub fn say_graphics_bytes(pair: &mut Pair, bytes: &[u8]) -> Result<Vec<u8>, SessionError> {
+    const DATA_FIRST_WITH_32_BITS: u8 = 0x28;
+    const DATA: u8 = 0x30;
     let drdynvc = pair.result.static_channels.channel_ids().next().unwrap();
     let mut out = Vec::new();
-    pair.session
-        .feed(
-            &crate::hostile::send_data_request(drdynvc, &chunk),
-            &mut pair.events,
-            &mut out,
-        )
-        .unwrap();
-    out
+    for (i, part) in bytes.chunks(1500).enumerate() {
+        let header = match i {
+            0 if bytes.len() > 1500 => {
+                let length = (bytes.len() as u32).to_le_bytes();
+                [&[DATA_FIRST_WITH_32_BITS, 0][..], &length].concat()
+            }
+            _ => vec![DATA, 0],
+        };
+        let length = ((header.len() + part.len()) as u32).to_le_bytes();
+        let chunk = [&length[..], &3_u32.to_le_bytes(), &header, part].concat();
+        let pdu = crate::hostile::send_data_request(drdynvc, &chunk);
+        pair.session.feed(&pdu, &mut pair.events, &mut out)?;
+    }
+    Ok(out)
 }
 
 #[test]

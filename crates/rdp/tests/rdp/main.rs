@@ -5,4 +5,5 @@ mod frames;
 mod front;
 mod handshake;
 mod hostile;
+mod pipeline;
 mod session;
