@@ -18,6 +18,8 @@ pub enum Kind {
     FreeRdp2,
     FreeRdp3,
     Rdesktop,
+    /// TigerVNC's viewer, for the bench.
+    TigerVnc,
 }
 
 /// Who connects, where and how.
@@ -153,6 +155,7 @@ fn program(kind: Kind) -> Command {
         Kind::FreeRdp2 => Command::new("xfreerdp"),
         Kind::FreeRdp3 => Command::new(root::peers().join("freerdp3/xfreerdp3")),
         Kind::Rdesktop => Command::new("rdesktop"),
+        Kind::TigerVnc => Command::new("xtigervncviewer"),
     }
 }
 
@@ -201,6 +204,10 @@ fn words(command: &mut Command, config: &Config<'_>, address: &str) {
                 .args(["-u", config.user, "-p", config.password, "-D", "-g"])
                 .arg(format!("{width}x{height}"));
             command.args(config.more).arg(address);
+        }
+        Kind::TigerVnc => {
+            command.args(["-SecurityTypes", "None", "-RemoteResize=0", "-Shared", "-FullScreen"]);
+            command.args(config.more).arg(address.replace(':', "::"));
         }
     }
 }

@@ -27,10 +27,18 @@ impl Display {
     /// # Errors
     /// When it does not come up.
     pub fn start(folder: &Path, name: &str) -> Result<Self> {
+        Self::start_sized(folder, name, (WIDTH, HEIGHT))
+    }
+
+    /// The same of another size.
+    ///
+    /// # Errors
+    /// As [`Display::start`].
+    pub fn start_sized(folder: &Path, name: &str, (width, height): (usize, usize)) -> Result<Self> {
         let mapped = folder.join(format!("{name}.fb"));
         fs::create_dir_all(&mapped)?;
         let mut command = Command::new("Xvfb");
-        command.args(["-displayfd", "1", "-screen", "0", &format!("{WIDTH}x{HEIGHT}x24")]);
+        command.args(["-displayfd", "1", "-screen", "0", &format!("{width}x{height}x24")]);
         // -s 0: no screen saver, which would turn the picture black after ten minutes.
         command
             .args(["-s", "0", "-br", "-ac", "-noreset", "-nolisten", "tcp", "-fbdir"])

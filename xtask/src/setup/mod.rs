@@ -13,6 +13,9 @@ pub struct Options {
     /// Only say what is missing; exit status 1 if something is
     #[arg(long)]
     check: bool,
+    /// Also what only `bench e2e` needs: the peers that it compares with
+    #[arg(long)]
+    bench: bool,
 }
 
 /// Runs the subcommand.
@@ -20,8 +23,12 @@ pub struct Options {
 /// # Errors
 /// When something is missing (`--check`) or cannot be installed.
 pub fn run(options: &Options) -> Result<()> {
-    let packages = packages::missing()?;
-    let peers: Vec<_> = peers::ALL.iter().filter(|peer| !peer.is_ready()).collect();
+    let mut packages = packages::missing()?;
+    let mut peers: Vec<_> = peers::ALL.iter().filter(|peer| !peer.is_ready()).collect();
+    if options.bench {
+        packages.extend(packages::missing_for_bench()?);
+        peers.extend(peers::BENCH.iter().filter(|peer| !peer.is_ready()));
+    }
     if options.check {
         for (package, why) in &packages {
             println!("missing  {package:32} {why}");
@@ -51,4 +58,11 @@ pub fn run(options: &Options) -> Result<()> {
 /// Whether a subcommand that needs the tools has to run [`run`] first.
 pub fn is_complete() -> bool {
     packages::missing().is_ok_and(|missing| missing.is_empty()) && peers::ALL.iter().all(peers::Peer::is_ready)
+}
+
+/// Whether the bench has all its peers.
+pub fn has_bench() -> bool {
+    is_complete()
+        && packages::missing_for_bench().is_ok_and(|missing| missing.is_empty())
+        && peers::BENCH.iter().all(peers::Peer::is_ready)
 }

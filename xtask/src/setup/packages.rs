@@ -38,14 +38,43 @@ const DEBIAN: &[(&str, &str)] = &[
     ("openssl", "certificates of the tests"),
 ];
 
-/// The packages that are not installed.
+/// What only the end-to-end bench compares with, and what its peers are built from.
+const BENCH: &[(&str, &str)] = &[
+    ("iproute2", "bench: the links' network devices"),
+    ("socat", "bench: slow links"),
+    ("freerdp2-shadow-x11", "bench: FreeRDP 2's server"),
+    ("xrdp", "bench: xrdp as a proxy of QEMU's VNC"),
+    ("tigervnc-viewer", "bench: a VNC client"),
+    ("cmake", "bench: builds qemu-rdp"),
+    ("pkg-config", "bench: builds qemu-rdp"),
+    ("libglib2.0-dev", "bench: builds qemu-rdp"),
+    ("libopus-dev", "bench: builds qemu-rdp"),
+    ("libpixman-1-dev", "bench: builds qemu-rdp"),
+    ("libusb-1.0-0-dev", "bench: builds qemu-rdp"),
+    ("libusbredirhost-dev", "bench: builds qemu-rdp"),
+    ("libusbredirparser-dev", "bench: builds qemu-rdp"),
+];
+
+/// The packages of the tests that are not installed.
 ///
 /// # Errors
 /// When this is no Debian-like system.
 pub fn missing() -> Result<Vec<(&'static str, &'static str)>> {
+    missing_of(DEBIAN)
+}
+
+/// The packages of the bench's peers that are not installed.
+///
+/// # Errors
+/// As [`missing`].
+pub fn missing_for_bench() -> Result<Vec<(&'static str, &'static str)>> {
+    missing_of(BENCH)
+}
+
+fn missing_of(wanted: &[(&'static str, &'static str)]) -> Result<Vec<(&'static str, &'static str)>> {
     let out = Command::new("dpkg-query")
         .args(["-W", "-f", "${db:Status-Status} ${Package}\n"])
-        .args(DEBIAN.iter().map(|(package, _)| package))
+        .args(wanted.iter().map(|(package, _)| package))
         .output()
         .context("cannot start dpkg-query: the tests are made for Debian 12")?;
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
@@ -53,7 +82,7 @@ pub fn missing() -> Result<Vec<(&'static str, &'static str)>> {
         .lines()
         .filter_map(|line| line.strip_prefix("installed "))
         .collect();
-    Ok(DEBIAN
+    Ok(wanted
         .iter()
         .copied()
         .filter(|(package, _)| !here.contains(package))

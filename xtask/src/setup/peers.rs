@@ -45,6 +45,22 @@ pub const ALL: &[Peer] = &[
     },
 ];
 
+/// What only the end-to-end bench compares with.
+pub const BENCH: &[Peer] = &[
+    Peer {
+        name: "shadow3",
+        purpose: "bench: FreeRDP 3's server of trixie, on trixie's own libraries",
+        recipe: 1,
+        make: shadow3,
+    },
+    Peer {
+        name: "qemu-rdp",
+        purpose: "bench: the RDP server for QEMU of the Rust registry; builds for a quarter of an hour",
+        recipe: 1,
+        make: qemu_rdp,
+    },
+];
+
 impl Peer {
     /// Whether it is unpacked and of the current recipe.
     pub fn is_ready(&self) -> bool {
@@ -102,16 +118,49 @@ fn qemu10(dir: &Path) -> Result<()> {
 }
 
 fn freerdp3(dir: &Path) -> Result<()> {
+    let script = of_trixie(dir, "freerdp3-x11", "xfreerdp3")?;
+    start_script(&dir.join("xfreerdp3"), &script, "/version", "FreeRDP version 3")
+}
+
+fn shadow3(dir: &Path) -> Result<()> {
+    let script = of_trixie(dir, "freerdp3-shadow-x11", "freerdp-shadow-cli3")?;
+    start_script(
+        &dir.join("freerdp-shadow-cli3"),
+        &script,
+        "/version",
+        "FreeRDP version 3",
+    )
+}
+
+/// Unpacks `package` of trixie with all that it needs; returns the start script of `program`.
+fn of_trixie(dir: &Path, package: &str, program: &str) -> Result<String> {
     let apt = apt::Root::new(&dir.join("apt"), "trixie")?;
-    apt.download_with_dependencies(&["freerdp3-x11", "openssl-provider-legacy"])?;
+    apt.download_with_dependencies(&[package, "openssl-provider-legacy"])?;
     let unpacked = dir.join("root");
     apt.unpack(&unpacked)?;
     let at = unpacked.display();
-    let script = format!(
+    Ok(format!(
         "#!/bin/sh\nexport OPENSSL_MODULES={at}/{LIBRARIES}/ossl-modules\nexec {at}/{LIBRARIES}/ld-linux-x86-64.so.2 --library-path \
-         {at}/{LIBRARIES}:{at}/{LIBRARIES}/pulseaudio --argv0 xfreerdp3 {at}/usr/bin/xfreerdp3 \"$@\"\n"
-    );
-    start_script(&dir.join("xfreerdp3"), &script, "/version", "FreeRDP version 3")
+         {at}/{LIBRARIES}:{at}/{LIBRARIES}/pulseaudio --argv0 {program} {at}/usr/bin/{program} \"$@\"\n"
+    ))
+}
+
+fn qemu_rdp(dir: &Path) -> Result<()> {
+    let mut cargo = steps::cargo();
+    cargo.args([
+        "install",
+        "qemu-rdp",
+        "--version",
+        "0.1.1",
+        "--locked",
+        "--quiet",
+        "--root",
+    ]);
+    // Its own target folder: it shares nothing with ours.
+    cargo.arg(dir).arg("--target-dir").arg(dir.join("target"));
+    steps::run(&mut cargo)?;
+    fs::remove_dir_all(dir.join("target"))?;
+    Ok(())
 }
 
 fn kernel(dir: &Path) -> Result<()> {

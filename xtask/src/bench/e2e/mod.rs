@@ -2,8 +2,10 @@
 //! the picture, read in the client's framebuffer and compared with the moments at which the guest painted them, give frame
 //! rate and latency without any help from the peer; the kernel counts bytes and processor time. One bench at a time.
 
+mod keys;
 mod net;
 mod peer;
+mod rivals;
 mod run;
 mod sampler;
 mod screen;
@@ -11,6 +13,7 @@ mod slow;
 mod source;
 mod table;
 mod usage;
+mod x11;
 
 use super::row::Table;
 use crate::e2e::daemon;

@@ -2,12 +2,14 @@
 //! the guest, the link, the client's screen and the sampler.
 
 use super::net::{self, Link};
+use super::rivals;
 use super::source::Source;
 use crate::e2e::client::{Client, Config, Kind};
 use crate::e2e::daemon::{self, Daemon};
 use crate::e2e::process::Process;
 use crate::e2e::report::Case;
 use crate::e2e::{vm, wait};
+use crate::root;
 use anyhow::{Context, Result, bail};
 use std::fmt::Write as _;
 use std::fs;
@@ -24,16 +26,44 @@ pub struct Peer {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Server {
+    /// The product, on QEMU's D-Bus display.
     Rdpmux,
+    /// freerdp-shadow of FreeRDP 2 and 3, on an X server.
+    Shadow2,
+    Shadow3,
+    /// xrdp as a proxy of QEMU's VNC.
+    Xrdp,
+    /// `qemu-rdp`, on QEMU's D-Bus display.
+    QemuRdp,
+    /// QEMU's own VNC.
+    QemuVnc,
 }
 
 /// All peers, the product first.
-pub const ALL: &[Peer] = &[Peer {
-    name: "rdpmux",
-    server: Server::Rdpmux,
-    client: Kind::FreeRdp3,
-    more: &["/gfx", "/network:auto"],
-}];
+pub const ALL: &[Peer] = &[
+    peer("rdpmux", Server::Rdpmux, Kind::FreeRdp3, &["/gfx", "/network:auto"]),
+    peer("rdpmux-freerdp2", Server::Rdpmux, Kind::FreeRdp2, &["/gfx"]),
+    peer("shadow2", Server::Shadow2, Kind::FreeRdp2, &["/rfx", "/gfx"]),
+    peer("shadow3", Server::Shadow3, Kind::FreeRdp3, &["/gfx"]),
+    peer("shadow3-avc420", Server::Shadow3, Kind::FreeRdp3, &["/gfx:AVC420"]),
+    peer("xrdp", Server::Xrdp, Kind::FreeRdp2, &[]),
+    peer(
+        "qemu-rdp",
+        Server::QemuRdp,
+        Kind::FreeRdp3,
+        &["/sec:nla", "+rfx", "-gfx"],
+    ),
+    peer("qemu-vnc", Server::QemuVnc, Kind::TigerVnc, &[]),
+];
+
+const fn peer(name: &'static str, server: Server, client: Kind, more: &'static [&'static str]) -> Peer {
+    Peer {
+        name,
+        server,
+        client,
+        more,
+    }
+}
 
 /// A server that runs, and its source.
 pub struct Stage {
@@ -41,9 +71,9 @@ pub struct Stage {
     servers: Vec<Process>,
 }
 
-const PORT: u16 = 3389;
-const USER: &str = "bench";
-const PASSWORD: &str = "Correct-Horse-7";
+pub(super) const PORT: u16 = 3389;
+pub(super) const USER: &str = "bench";
+pub(super) const PASSWORD: &str = "Correct-Horse-7";
 const MACHINE: &str = "web1";
 
 impl Peer {
@@ -61,19 +91,61 @@ impl Peer {
     /// # Errors
     /// When something does not come up.
     pub fn start(&self, case: &Case, link: &Link) -> Result<Stage> {
-        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        let wrap = |command: &Command| link.server.inside(command);
+        let guest = |display: &[&str]| {
+            let display: Vec<String> = display.iter().map(|word| (*word).to_owned()).collect();
+            Source::start(case, MACHINE, &display, |command| link.server.inside(command))
+        };
         let (source, servers) = match self.server {
             Server::Rdpmux => {
                 fs::create_dir_all(case.sockets.path().join("vm"))?;
                 let socket = format!("unix:{},server=on,wait=off", vm::socket(case, MACHINE).display());
-                let display = words(&["-display", "dbus,p2p=yes", "-qmp", &socket]);
-                let source = Source::start(case, MACHINE, &display, wrap)?;
+                let source = guest(&["-display", "dbus,p2p=yes", "-qmp", &socket])?;
                 (source, vec![rdpmux(case, link)?])
             }
+            Server::Shadow2 | Server::Shadow3 => {
+                let source = Source::start_x(case)?;
+                let program = if self.server == Server::Shadow2 {
+                    "freerdp-shadow-cli".into()
+                } else {
+                    root::peers().join("shadow3/freerdp-shadow-cli3")
+                };
+                let mut command = Command::new(program);
+                command.args([&format!("/port:{PORT}"), "-auth", "/sec:tls"]);
+                command.env("DISPLAY", source.display()?).env("HOME", &case.folder);
+                (source, vec![rivals::start(case, link, "shadow", &command)?])
+            }
+            Server::Xrdp => {
+                let source = guest(&["-vnc", "127.0.0.1:0"])?;
+                (source, vec![rivals::xrdp(case, link)?])
+            }
+            Server::QemuRdp => {
+                let bus = rivals::bus(case)?;
+                let source = guest(&["-display", &format!("dbus,addr={}", bus.1)])?;
+                let server = rivals::qemu_rdp(case, link, &bus.1)?;
+                (source, vec![server, bus.0])
+            }
+            Server::QemuVnc => (guest(&["-vnc", "0.0.0.0:0"])?, Vec::new()),
         };
-        wait::for_true(wait::seconds(15), "the server listens", || link.server.listens(PORT))?;
+        let port = self.port();
+        wait::for_true(wait::seconds(15), "the server listens", || link.server.listens(port))?;
+        if self.server == Server::QemuRdp {
+            rivals::qemu_rdp_password(case)?;
+        }
         Ok(Stage { source, servers })
+    }
+
+    /// Whether the source is a guest of QEMU.
+    pub fn has_guest(&self) -> bool {
+        !matches!(self.server, Server::Shadow2 | Server::Shadow3)
+    }
+
+    /// Whether it speaks RDP.
+    pub fn is_rdp(&self) -> bool {
+        self.server != Server::QemuVnc
+    }
+
+    fn port(&self) -> u16 {
+        if self.server == Server::QemuVnc { 5900 } else { PORT }
     }
 
     /// Starts the client called `name` at the client's end of the link.
@@ -81,7 +153,7 @@ impl Peer {
     /// # Errors
     /// When it cannot be started.
     pub fn look(&self, case: &Case, link: &Link, name: &str) -> Result<Client> {
-        let address = format!("{}:{PORT}", net::SERVER);
+        let address = format!("{}:{}", net::SERVER, self.port());
         let config = Config {
             kind: self.client,
             address: &address,
@@ -98,7 +170,7 @@ impl Peer {
 impl Stage {
     /// Ids of everything that serves.
     pub fn served_by(&self) -> Vec<u32> {
-        let processes = self.servers.iter().chain([&self.source.process]);
+        let processes = self.servers.iter().chain(&self.source.serving);
         processes.flat_map(|process| super::usage::tree(process.id())).collect()
     }
 }

@@ -5,8 +5,9 @@ use super::peer::{Peer, Stage};
 use super::sampler::{self, Control, Motion};
 use super::screen::Screen;
 use super::source::Played;
-use super::{source, usage};
+use super::{keys, source, usage};
 use crate::e2e::client::Client;
+use crate::e2e::picture::Picture;
 use crate::e2e::report::Case;
 use crate::e2e::wait;
 use crate::root;
@@ -45,6 +46,18 @@ pub struct Figures {
     pub differing: usize,
     /// Memory of the server with this client, KiB.
     pub memory: u64,
+    /// Of a workload that is moved by keys.
+    pub keys: Option<Keys>,
+}
+
+/// From key presses to pixels. The latencies of [`Figures::motion`] start at the key press then.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    pub pressed: usize,
+    /// Keys without an answer within three seconds.
+    pub lost: usize,
+    /// Milliseconds from the key press to the picture being painted, p50.
+    pub to_source: f64,
 }
 
 /// What the last frames still cost belongs to the run.
@@ -105,6 +118,9 @@ fn one(plan: &Plan, workload: Workload, link: &Link, stage: &mut Stage, client: 
     })?;
     let rest = if plan.link.limits.is_some() { 4 } else { 2 };
     std::thread::sleep(wait::seconds(rest));
+    if workload == Workload::Echo {
+        return keys::run(plan, link, stage, client, &screen);
+    }
     let control = Control::default();
     let before = Counters::take(link, stage, client)?;
     let (seen, (played, after)) = std::thread::scope(|scope| {
@@ -118,19 +134,9 @@ fn one(plan: &Plan, workload: Workload, link: &Link, stage: &mut Stage, client: 
     std::thread::sleep(wait::seconds(1));
     let (truth, shown) = (source::picture(workload, played.last), screen.picture()?);
     Ok(Figures {
-        peer: plan.peer.name,
-        link: plan.link.name,
-        workload,
         motion: seen.beside(&played),
-        seconds: (after.at - before.at).as_secs_f64(),
-        bytes: after.bytes - before.bytes,
-        server: (after.server.saturating_sub(before.server)).as_secs_f64(),
-        client: (after.client.saturating_sub(before.client)).as_secs_f64(),
-        busy: (after.machine.0 - before.machine.0) as f64 / (after.machine.1 - before.machine.1).max(1) as f64,
         moving_psnr: seen.moving_psnr(workload),
-        settled_psnr: truth.psnr(&shown),
-        differing: truth.differing(&shown),
-        memory: usage::memory(&stage.served_by())?,
+        ..after.since(&before, plan, workload, stage, &truth, &shown)?
     })
 }
 
@@ -153,7 +159,8 @@ fn play(
     Ok((played, Counters::take(link, stage, client)?))
 }
 
-struct Counters {
+/// What the kernel has counted.
+pub struct Counters {
     at: Instant,
     bytes: u64,
     server: Duration,
@@ -162,13 +169,43 @@ struct Counters {
 }
 
 impl Counters {
-    fn take(link: &Link, stage: &Stage, client: &Client) -> Result<Self> {
+    /// Takes them now.
+    pub fn take(link: &Link, stage: &Stage, client: &Client) -> Result<Self> {
         Ok(Self {
             at: Instant::now(),
             bytes: link.bytes()?.0,
             server: usage::time(&stage.served_by()),
             client: usage::time(&usage::tree(client.process.id())),
             machine: usage::machine(),
+        })
+    }
+
+    /// Figures of the time since `before`, without motion.
+    pub fn since(
+        &self,
+        before: &Self,
+        plan: &Plan,
+        workload: Workload,
+        stage: &Stage,
+        truth: &Picture,
+        shown: &Picture,
+    ) -> Result<Figures> {
+        let busy = self.machine.0 - before.machine.0;
+        Ok(Figures {
+            peer: plan.peer.name,
+            link: plan.link.name,
+            workload,
+            motion: Motion::default(),
+            seconds: (self.at - before.at).as_secs_f64(),
+            bytes: self.bytes - before.bytes,
+            server: self.server.saturating_sub(before.server).as_secs_f64(),
+            client: self.client.saturating_sub(before.client).as_secs_f64(),
+            busy: busy as f64 / (self.machine.1 - before.machine.1).max(1) as f64,
+            moving_psnr: None,
+            settled_psnr: truth.psnr(shown),
+            differing: truth.differing(shown),
+            memory: usage::memory(&stage.served_by())?,
+            keys: None,
         })
     }
 }
@@ -187,6 +224,19 @@ impl Figures {
     /// For people who wait for the table.
     pub fn line(&self) -> String {
         let motion = &self.motion;
+        if let Some(keys) = &self.keys {
+            return format!(
+                "echo    {:6} key to pixel {:.1}/{:.1} ms (to the source {:.1}), {:.0} B/key, server {:.1} ms/key, {} of {} lost",
+                self.link,
+                motion.p50,
+                motion.p95,
+                keys.to_source,
+                self.bytes_per_frame(),
+                self.server * 1e3 / motion.frames.max(1) as f64,
+                keys.lost,
+                keys.pressed,
+            );
+        }
         format!(
             "{:7} {:6} {:.1} of {:.1} fps, latency {:.1}/{:.1} ms, {:.1} kB/frame, server {:.0} %, client {:.0} %, \
              settled {:.1} dB ({} pixels differ), machine {:.0} % busy",

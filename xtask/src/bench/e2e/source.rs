@@ -1,26 +1,45 @@
-//! What is looked at: a QEMU whose guest paints the bench's pictures. The guest is told what to paint, and tells when it
-//! has painted, through its second serial port; those moments are the start of every latency. One clock: ours.
+//! What is looked at: a QEMU whose guest paints the bench's pictures, or an X server with the same ones. The guest is told
+//! what to paint, and tells when it has painted, through its second serial port; those moments are the start of every
+//! latency. One clock: ours.
 
+use super::x11::Canvas;
+use crate::e2e::display::Display;
 use crate::e2e::picture::Picture;
 use crate::e2e::process::Process;
 use crate::e2e::report::Case;
 use crate::e2e::vm::{self, Guest, Qemu};
 use crate::e2e::wait;
 use anyhow::{Context, Result, bail};
-use bench_pictures::{HEIGHT, Painter, STRIDE, Workload};
+use bench_pictures::{Area, HEIGHT, Painter, STRIDE, WIDTH, Workload};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A running source.
 pub struct Source {
-    /// Their threads count as the server's, but for the guest's processors.
-    pub process: Process,
-    commands: UnixStream,
+    /// What of it counts as the server's: QEMU, but for the guest's processors.
+    pub serving: Option<Process>,
+    /// Screen of an X source.
+    display: Option<Display>,
+    commands: Commands,
     told: Arc<Mutex<Told>>,
+}
+
+enum Commands {
+    /// To the guest's serial port.
+    Port(UnixStream),
+    /// To our own thread that paints on an X server.
+    Thread(Sender<Order>),
+}
+
+#[derive(Clone, Copy)]
+enum Order {
+    Show(Workload),
+    Play(Duration),
 }
 
 /// What the guest has said since the last command.
@@ -71,10 +90,42 @@ impl Source {
         let (reader, into) = (commands.try_clone()?, Arc::clone(&told));
         std::thread::spawn(move || listen(reader, &into));
         Ok(Self {
-            process,
-            commands,
+            serving: Some(process),
+            display: None,
+            commands: Commands::Port(commands),
             told,
         })
+    }
+
+    /// Starts an X server that shows the same pictures, for servers that show nothing else.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_x(case: &Case) -> Result<Self> {
+        let display = Display::start_sized(&case.folder, "source", (WIDTH, HEIGHT))?;
+        let canvas = Canvas::on(display.name())?;
+        let told = Arc::new(Mutex::new(Told::default()));
+        let (sender, orders) = channel();
+        let into = Arc::clone(&told);
+        std::thread::spawn(move || {
+            if let Err(error) = paint(&canvas, &orders, &into) {
+                eprintln!("bench: the painter of the X source: {error:#}");
+            }
+        });
+        Ok(Self {
+            serving: None,
+            display: Some(display),
+            commands: Commands::Thread(sender),
+            told,
+        })
+    }
+
+    /// The X server's name.
+    ///
+    /// # Errors
+    /// When the source is a guest.
+    pub fn display(&self) -> Result<&str> {
+        Ok(self.display.as_ref().context("a guest has no X server")?.name())
     }
 
     /// Shows frame 0 of `workload`.
@@ -83,9 +134,9 @@ impl Source {
     /// When the guest is gone, or does not within a minute.
     pub fn show(&mut self, workload: Workload) -> Result<()> {
         *self.told() = Told::default();
-        writeln!(self.commands, "show {}", workload.name())?;
-        wait::for_true(wait::seconds(60), "the guest shows a workload", || {
-            self.process.check()?;
+        self.order(Order::Show(workload))?;
+        wait::for_true(wait::seconds(60), "the source shows a workload", || {
+            self.check()?;
             Ok(self.told().shown.as_deref() == Some(workload.name()))
         })?;
         self.told().painted.clear();
@@ -98,7 +149,7 @@ impl Source {
     /// When the guest is gone.
     pub fn play(&mut self, time: Duration) -> Result<()> {
         self.told().ended = None;
-        writeln!(self.commands, "go {}", time.as_millis()).context("cannot command the guest")
+        self.order(Order::Play(time))
     }
 
     /// Waits until it has played.
@@ -106,8 +157,8 @@ impl Source {
     /// # Errors
     /// When it does not within `limit`.
     pub fn played(&mut self, limit: Duration) -> Result<Played> {
-        wait::until(limit, "the guest has played", || {
-            self.process.check()?;
+        wait::until(limit, "the source has played", || {
+            self.check()?;
             let told = self.told();
             Ok(told.ended.map(|(last, late_ms)| Played {
                 last,
@@ -117,16 +168,97 @@ impl Source {
         })
     }
 
+    /// When frame `n` was painted.
+    pub fn painted(&self, n: u16) -> Option<Instant> {
+        self.told().painted.get(&n).copied()
+    }
+
+    fn order(&mut self, order: Order) -> Result<()> {
+        match &mut self.commands {
+            Commands::Thread(sender) => sender.send(order).context("the painter has ended"),
+            Commands::Port(port) => match order {
+                Order::Show(workload) => writeln!(port, "show {}", workload.name()),
+                Order::Play(time) => writeln!(port, "go {}", time.as_millis()),
+            }
+            .context("cannot command the guest"),
+        }
+    }
+
+    fn check(&mut self) -> Result<()> {
+        self.serving.as_mut().map_or(Ok(()), Process::check)
+    }
+
     fn told(&self) -> std::sync::MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Keys of an X source are looked for so often.
+const KEY_LOOK: Duration = Duration::from_millis(1);
 
 /// What the source shows at frame `n`.
 pub fn picture(workload: Workload, n: u16) -> Picture {
     let mut bytes = vec![0; STRIDE * HEIGHT];
     Painter::new(workload).full(&mut bytes, n);
     super::screen::picture(&bytes)
+}
+
+/// Does on an X server what the guest's program does on its screen.
+fn paint(canvas: &Canvas, orders: &Receiver<Order>, told: &Mutex<Told>) -> Result<()> {
+    let told = || told.lock().unwrap_or_else(PoisonError::into_inner);
+    let all = Area {
+        x: 0,
+        y: 0,
+        width: WIDTH,
+        height: HEIGHT,
+    };
+    let mut picture = vec![0; STRIDE * HEIGHT];
+    let mut shown: Option<(Workload, Painter)> = None;
+    let mut n = 0_u16;
+    loop {
+        let order = match orders.recv_timeout(KEY_LOOK) {
+            Ok(order) => order,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Timeout) => {
+                let pressed = canvas.keys()?;
+                if let Some((Workload::Echo, painter)) = &shown
+                    && pressed > 0
+                {
+                    n = n.wrapping_add(1);
+                    let area = painter.step(&mut picture, n);
+                    canvas.show(&picture, area)?;
+                    told().painted.insert(n, Instant::now());
+                }
+                continue;
+            }
+        };
+        match (order, &shown) {
+            (Order::Show(workload), _) => {
+                let painter = Painter::new(workload);
+                painter.full(&mut picture, 0);
+                canvas.show(&picture, all)?;
+                canvas.keys()?;
+                (shown, n) = (Some((workload, painter)), 0);
+                told().shown = Some(workload.name().to_owned());
+            }
+            (Order::Play(time), Some((workload, painter))) => {
+                let period = Duration::from_secs(1) / workload.frames_per_second().max(1);
+                let started = Instant::now();
+                let (mut next, mut late) = (started, Duration::ZERO);
+                while next - started < time {
+                    next += period;
+                    std::thread::sleep(next.saturating_duration_since(Instant::now()));
+                    late = late.max(next.elapsed());
+                    n = n.wrapping_add(1);
+                    let area = painter.step(&mut picture, n);
+                    canvas.show(&picture, area)?;
+                    told().painted.insert(n, Instant::now());
+                }
+                told().ended = Some((n, u32::try_from(late.as_millis()).unwrap_or(u32::MAX)));
+            }
+            (Order::Play(_), None) => {}
+        }
+    }
 }
 
 fn listen(stream: UnixStream, told: &Mutex<Told>) {

@@ -62,6 +62,13 @@ pub fn rows(all: &[Figures], table: &mut Table) {
         let name = format!("e2e {} {}", figures.workload.name(), figures.link);
         let motion = &figures.motion;
         let is_full = motion.fps >= 0.97 * motion.source_fps;
+        if let Some(keys) = &figures.keys {
+            table.push(Row::new(format!("{name} key to pixel p50"), motion.p50, "ms"));
+            table.push(Row::new(format!("{name} key to pixel p95"), motion.p95, "ms"));
+            table.push(Row::new(format!("{name} bytes"), figures.bytes_per_frame(), "B/key"));
+            table.push(Row::new(format!("{name} keys lost"), keys.lost as f64, "").goal("0", keys.lost == 0));
+            continue;
+        }
         table.push(
             Row::new(format!("{name} frames"), motion.fps, "frames/s")
                 .beside("source", motion.fps / motion.source_fps.max(1e-3))
