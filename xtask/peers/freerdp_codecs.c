@@ -103,7 +103,7 @@ static int decode(const struct request* r, const BYTE* data, BYTE** out, UINT32*
 		if (!the_nsc)
 			the_nsc = nsc_context_new();
 		return nsc_process_message(the_nsc, 32, r->width, r->height, data, r->length, *out, FORMAT, stride, 0,
-		                           0, r->width, r->height, FREERDP_FLIP_NONE);
+		                           0, r->width, r->height, FREERDP_FLIP_VERTICAL);
 	case PLANAR:
 		return decode_planar(r, data, *out);
 	case INTERLEAVED:

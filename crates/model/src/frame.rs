@@ -53,7 +53,7 @@ pub enum TilePayload {
         /// The compressed stream.
         data: Arc<[u8]>,
     },
-    /// NSCodec at 32 bits per pixel, top row first, as a legacy surface command carries it ([MS-RDPNSC] 2.2.2).
+    /// NSCodec at 32 bits per pixel, bottom row first, as a legacy surface command carries it ([MS-RDPNSC] 2.2.2).
     NsCodec(Arc<[u8]>),
     /// A QOI file, which only IronRDP's clients ask for: lossless.
     Qoi(Arc<[u8]>),

@@ -16,6 +16,7 @@ pub mod hash;
 pub mod rlgr;
 #[cfg(target_arch = "x86_64")]
 mod vector;
+pub mod ycocg;
 pub mod yuv;
 
 pub use cpu::Level;

@@ -4,7 +4,7 @@ use rdpmux_model::RfxQuant;
 use rdpmux_pixel::color::Planes;
 use rdpmux_pixel::columns::Columns;
 use rdpmux_pixel::dwt::Coefficients;
-use rdpmux_pixel::{Level, Rows, RowsMut, classify, color, columns, diff, dwt, rlgr, yuv};
+use rdpmux_pixel::{Level, Rows, RowsMut, classify, color, columns, diff, dwt, rlgr, ycocg, yuv};
 
 /// A small generator of repeatable noise.
 struct Noise(u64);
@@ -245,6 +245,32 @@ fn video_pictures_are_equal_at_every_level() {
         let expected = run(Level::SCALAR);
         for level in Level::all() {
             assert!(run(level) == expected, "{} {width}x{height}", level.name());
+        }
+    }
+}
+
+#[test]
+fn luma_and_chroma_are_alike_at_every_level() {
+    let mut noise = Noise(0x5EED_0C06);
+    for round in 0..300 {
+        let (width, loss) = (1 + noise.below(200), (round % 9) as u8);
+        let mut row = noise.bytes(width * 4);
+        if round % 3 == 0 {
+            // The ends of the scale, where rounding could leave it.
+            row.iter_mut()
+                .for_each(|byte| *byte = if *byte & 1 == 0 { 0 } else { 255 });
+        }
+        let convert = |level| {
+            let mut planes = vec![[7; 200]; 3];
+            let [y, co, cg] = planes.as_mut_slice() else {
+                unreachable!()
+            };
+            ycocg::convert(level, &row, loss, ycocg::RowOut { y, co, cg });
+            planes
+        };
+        let expected = convert(Level::SCALAR);
+        for level in Level::all() {
+            assert_eq!(convert(level), expected, "{} {width} loss {loss}", level.name());
         }
     }
 }

@@ -2,7 +2,9 @@
 
 pub(crate) mod bitmap;
 pub mod clear;
+pub mod nsc;
 pub mod planar;
+pub mod qoi;
 pub mod rfx;
 pub mod rle;
 pub mod uncompressed;
@@ -27,6 +29,11 @@ pub struct Codec {
 pub const CODECS: &[Codec] = &[
     Codec {
         name: "uncompressed+zgfx",
+        is_exact: true,
+        is_carried_by: |pipeline| matches!(pipeline, Pipeline::Egfx { .. }),
+    },
+    Codec {
+        name: "clearcodec",
         is_exact: true,
         is_carried_by: |pipeline| matches!(pipeline, Pipeline::Egfx { .. }),
     },

@@ -7,4 +7,5 @@ mod painter;
 mod pictures;
 mod random;
 mod surfaces;
+mod tiles;
 mod views;

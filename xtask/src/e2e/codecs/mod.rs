@@ -10,7 +10,7 @@ use freerdp::{Codec, FreeRdp};
 use pictures::{Noise, psnr};
 use rdpmux_engine::codec::clear::Clear;
 use rdpmux_engine::codec::zgfx::Zgfx;
-use rdpmux_engine::codec::{planar, rfx, rle};
+use rdpmux_engine::codec::{nsc, planar, rfx, rle};
 use rdpmux_model::{BulkCompressor, RasterCompressor, RfxQuant, RfxTile, Size};
 use rdpmux_pixel::Rows;
 use std::path::Path;
@@ -35,6 +35,7 @@ pub fn run(only: Option<&str>) -> Result<()> {
     suite.case("zgfx history wraps around", |_| zgfx_wraps(&program));
     suite.case("planar tiles", |_| planar_tiles(&program));
     suite.case("interleaved rle tiles", |_| rle_tiles(&program));
+    suite.case("nscodec tiles", |_| nsc_tiles(&program));
     suite.case("remotefx tiles", |_| rfx_tiles(&program));
     suite.finish()
 }
@@ -242,6 +243,45 @@ fn rle_tiles(program: &Path) -> Result<String> {
         }
     }
     Ok(format!("{count} tiles exact"))
+}
+
+/// As surface commands carry it: rows bottom-up.
+fn nsc_tiles(program: &Path) -> Result<String> {
+    let mut theirs = FreeRdp::start(program)?;
+    let (mut count, mut lowest) = (0, f64::INFINITY);
+    let whole = SIZES.map(|(width, height)| Size::new(width, height));
+    for size in tiles().chain(whole) {
+        for picture in all_pictures(size, count) {
+            for (color_loss, subsampling, least) in [(1, false, 41.0), (3, false, 33.0), (1, true, 0.0)] {
+                let (quality, mut bytes) = (
+                    nsc::Quality {
+                        color_loss,
+                        subsampling,
+                    },
+                    Vec::new(),
+                );
+                let (width, height) = (size.width as usize, size.height as usize);
+                nsc::encode(
+                    rows_of(&picture, size),
+                    width,
+                    height,
+                    quality,
+                    nsc::Order::BottomUp,
+                    &mut bytes,
+                );
+                let codec = Codec::Nsc {
+                    loss: 1,
+                    subsampled: true,
+                };
+                let back = theirs.decode(codec, pair(size), &bytes);
+                let reached = psnr(&picture, &back.with_context(|| format!("NSCodec {quality:?}"))?);
+                ensure!(reached >= least, "NSCodec {size} {quality:?}: {reached:.1} dB");
+                lowest = lowest.min(if least > 40.0 { reached } else { lowest });
+                count += 1;
+            }
+        }
+    }
+    Ok(format!("{count} pictures, at best quality at least {lowest:.1} dB"))
 }
 
 /// Not exact by nature, so by signal to noise: a wrong coefficient anywhere costs far more than the margin.
