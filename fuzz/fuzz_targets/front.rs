@@ -25,6 +25,11 @@ fuzz_target!(|data: &[u8]| {
             raster: Some(Box::new(Clear::new())),
         }),
         video: true,
+        surface_codecs: rdpmux_rdp::SurfaceCodecs {
+            nscodec: true,
+            qoi: true,
+            qoiz: true,
+        },
     };
     let handshake = match data.first() {
         Some(first) if first & 1 == 1 => Handshake::new(config),

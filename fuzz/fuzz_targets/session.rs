@@ -23,6 +23,11 @@ fn session() -> Session {
             raster: Some(Box::new(Clear::new())),
         }),
         video: true,
+        surface_codecs: rdpmux_rdp::SurfaceCodecs {
+            nscodec: true,
+            qoi: true,
+            qoiz: true,
+        },
     });
     let (mut data, mut out) = (CLIENT, Vec::new());
     loop {

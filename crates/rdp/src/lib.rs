@@ -17,6 +17,6 @@ pub use credssp::{AccountLookup, Credssp, CredsspError, CredsspProtocol, Credssp
 pub use handshake::{ClientLogin, Handshake, HandshakeConfig, HandshakeError, Password, Refusal, Step};
 pub use pipe::{
     Coders, CodersFactory, CompressedFrame, FrameError, FrameNumbers, FramePipe, FrameWriter, Joined, Monitor,
-    SessionFraming,
+    SessionFraming, SurfaceCodec, SurfaceCodecs,
 };
 pub use session::{CacheOffer, CloseReason, Session, SessionError, SessionEvent, SessionInfo};

@@ -70,6 +70,7 @@ pub(crate) async fn login(
         tls: config.logins.tls,
         coders,
         video: false,
+        surface_codecs: rdpmux_rdp::SurfaceCodecs::default(),
     };
     match opening {
         Opening::ConnectionRequest => ordinary(link, hints, handshake, config).await,

@@ -22,7 +22,7 @@ pub use login::{ClientLogin, Password};
 
 use crate::credssp::CredsspProtocol;
 use crate::front::{self, FrontError};
-use crate::pipe::CodersFactory;
+use crate::pipe::{CodersFactory, SurfaceCodecs};
 use crate::session::{self, CloseReason, Offer, Session, SessionError};
 use crate::wire;
 use login::Client;
@@ -38,6 +38,8 @@ pub struct HandshakeConfig {
     pub coders: CodersFactory,
     /// Whether we can make H.264, so that clients may be told that we do.
     pub video: bool,
+    /// What we can make for clients without the graphics pipeline, besides RemoteFX.
+    pub surface_codecs: SurfaceCodecs,
 }
 
 /// Why a client is turned away with the protocol's own answer.
@@ -210,6 +212,7 @@ impl Handshake {
                 let offer = Offer {
                     coders: Arc::clone(&self.config.coders),
                     video: self.config.video,
+                    surface_codecs: self.config.surface_codecs,
                 };
                 self.phase = Phase::Activation(Session::demand(info, link, size, offer, out));
                 Ok((0, None))

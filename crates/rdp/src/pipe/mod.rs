@@ -38,8 +38,11 @@ pub enum FramePipe {
         /// What the bitmaps in the cache may add up to, at 4 bytes per pixel.
         cache_bytes: u32,
     },
-    /// RemoteFX image mode in surface commands ([MS-RDPRFX]).
-    SurfaceCommands,
+    /// Surface commands ([MS-RDPBCGR] 2.2.9.2); uncompressed tiles go in all of them.
+    SurfaceCommands {
+        /// The best codec that both ends have.
+        codec: SurfaceCodec,
+    },
     /// Bitmap updates ([MS-RDPBCGR] 2.2.9.1.1.3.1.2).
     Bitmap {
         /// The client's colour depth: 32, 24, 16 or 15.
@@ -67,10 +70,49 @@ impl fmt::Display for FramePipe {
                 }
                 Ok(())
             }
-            Self::SurfaceCommands => f.write_str("surface commands"),
+            Self::SurfaceCommands { codec } => {
+                let codec = match codec {
+                    SurfaceCodec::Qoiz => "qoiz",
+                    SurfaceCodec::Qoi => "qoi",
+                    SurfaceCodec::RemoteFx => "remotefx",
+                    SurfaceCodec::NsCodec { .. } => "nscodec",
+                };
+                write!(f, "surface commands {codec}")
+            }
             Self::Bitmap { bits_per_pixel } => write!(f, "bitmaps {bits_per_pixel} bpp"),
         }
     }
+}
+
+/// What goes in surface commands, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SurfaceCodec {
+    /// QOI in a zstd frame: IronRDP's clients, lossless.
+    Qoiz,
+    /// QOI: IronRDP's clients, lossless.
+    Qoi,
+    /// RemoteFX image mode ([MS-RDPRFX]).
+    RemoteFx,
+    /// NSCodec ([MS-RDPNSC]).
+    NsCodec {
+        /// Whether pictures may have less loss than this, and differ from each other.
+        dynamic_fidelity: bool,
+        /// Whether the colour differences may be (without `dynamic_fidelity`: are) halved in both directions.
+        subsampling: bool,
+        /// The highest (without `dynamic_fidelity`: the only) colour loss level, 1 to 7.
+        color_loss: u8,
+    },
+}
+
+/// What a server can make for surface commands besides RemoteFX.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SurfaceCodecs {
+    /// NSCodec.
+    pub nscodec: bool,
+    /// QOI.
+    pub qoi: bool,
+    /// QOI in a zstd frame.
+    pub qoiz: bool,
 }
 
 /// What both ends of a graphics pipeline agreed on; the fields are those of [`FramePipe::Egfx`].
@@ -167,8 +209,8 @@ impl FrameWriter {
         }
     }
 
-    pub(crate) fn legacy(caps: &ClientCaps, io: u16, numbers: FrameNumbers) -> Self {
-        let pipe = match surfcmd::SurfaceCommands::new(caps) {
+    pub(crate) fn legacy(caps: &ClientCaps, ours: SurfaceCodecs, io: u16, numbers: FrameNumbers) -> Self {
+        let pipe = match surfcmd::SurfaceCommands::new(caps, ours) {
             Some(pipe) => Pipe::SurfaceCommands(pipe, numbers),
             None => Pipe::Bitmap(bitmap::Bitmap::new(caps, io), numbers),
         };
@@ -179,7 +221,7 @@ impl FrameWriter {
     pub fn kind(&self) -> FramePipe {
         match &self.pipe {
             Pipe::Egfx(_, pipe) => pipe.caps().pipe(),
-            Pipe::SurfaceCommands(..) => FramePipe::SurfaceCommands,
+            Pipe::SurfaceCommands(pipe, _) => pipe.kind(),
             Pipe::Bitmap(pipe, _) => pipe.kind(),
         }
     }

@@ -1,10 +1,10 @@
-//! Frames as surface commands ([MS-RDPBCGR] 2.2.9.2) in fast-path updates: RemoteFX messages and plain bits between
-//! frame markers. For clients without the graphics pipeline.
+//! Frames as surface commands ([MS-RDPBCGR] 2.2.9.2) in fast-path updates: RemoteFX messages, tiles of the other codecs
+//! that both ends have, and plain bits, between frame markers. For clients without the graphics pipeline.
 
 use rdpmux_model::{EncodedFrame, FrameCommand, FrameId, Size, TilePayload};
 
 use super::rfx::{self, Tiles};
-use super::{Edges, FrameError, FramePipe, check_uncompressed, edges, words};
+use super::{Edges, FrameError, FramePipe, SurfaceCodec, SurfaceCodecs, check_uncompressed, edges, words};
 use crate::session::caps::ClientCaps;
 use crate::wire;
 
@@ -19,28 +19,58 @@ const CODEC_NONE: u8 = 0;
 const SURFACE_BITS_HEADER: usize = 2 + 8 + 12;
 /// Updates stay below this even if the client takes more, so that input answers and pointers find gaps.
 const MAX_UPDATE: usize = 512 * 1024;
-/// The smallest limit under which every tile still fits: one of 64 x 64 x 4 bytes, and its headers.
-const MIN_UPDATE: usize = 20 * 1024;
+/// The smallest limit under which every tile still fits: one of 64 x 64 pixels at 5 bytes, QOI's worst, and its headers.
+const MIN_UPDATE: usize = 21 * 1024;
 
 /// Surface commands of one client.
 pub(super) struct SurfaceCommands {
-    remotefx: u8,
+    codec: SurfaceCodec,
+    /// The client's numbers of what both ends have.
+    remotefx: Option<u8>,
+    nscodec: Option<u8>,
+    qoi: Option<u8>,
+    qoiz: Option<u8>,
     acknowledges: bool,
     limit: usize,
     update: Vec<u8>,
 }
 
 impl SurfaceCommands {
-    /// `None` if the client cannot take RemoteFX this way.
-    pub(super) fn new(caps: &ClientCaps) -> Option<Self> {
+    /// `None` if the client takes none of our codecs this way.
+    pub(super) fn new(caps: &ClientCaps, ours: SurfaceCodecs) -> Option<Self> {
         let limit = caps.multifragment? as usize;
-        let usable = caps.surface_commands && caps.fast_path_output && limit >= MIN_UPDATE;
+        if !caps.surface_commands || !caps.fast_path_output || limit < MIN_UPDATE {
+            return None;
+        }
+        let nscodec = caps.nscodec.filter(|_| ours.nscodec);
+        let qoi = caps.qoi.filter(|_| ours.qoi);
+        let qoiz = caps.qoiz.filter(|_| ours.qoiz);
+        // A lossless picture beats RemoteFX on text and is dearer on photos; only IronRDP's clients have the choice.
+        let codec = match (qoiz, qoi, caps.remotefx, nscodec) {
+            (Some(_), ..) => SurfaceCodec::Qoiz,
+            (_, Some(_), ..) => SurfaceCodec::Qoi,
+            (_, _, Some(_), _) => SurfaceCodec::RemoteFx,
+            (.., Some(nscodec)) => SurfaceCodec::NsCodec {
+                dynamic_fidelity: nscodec.dynamic_fidelity,
+                subsampling: nscodec.subsampling,
+                color_loss: nscodec.color_loss,
+            },
+            _ => return None,
+        };
         Some(Self {
-            remotefx: caps.remotefx.filter(|_| usable)?,
+            codec,
+            remotefx: caps.remotefx,
+            nscodec: nscodec.map(|nscodec| nscodec.id),
+            qoi,
+            qoiz,
             acknowledges: caps.frame_acknowledge,
             limit: limit.min(MAX_UPDATE),
             update: Vec::new(),
         })
+    }
+
+    pub(super) fn kind(&self) -> FramePipe {
+        FramePipe::SurfaceCommands { codec: self.codec }
     }
 
     pub(super) fn acknowledges(&self) -> bool {
@@ -50,23 +80,60 @@ impl SurfaceCommands {
     pub(super) fn write(&mut self, frame: &EncodedFrame, id: FrameId, out: &mut Vec<u8>) -> Result<(), FrameError> {
         self.marker(FRAME_BEGIN, id, out);
         for command in &frame.commands {
-            match command {
-                FrameCommand::Rfx { clip, quant, tiles } => {
-                    let tiles = Tiles {
-                        clip,
-                        quant: *quant,
-                        tiles,
-                    };
-                    self.remotefx(frame.size, id, tiles, out)?;
-                }
-                FrameCommand::Tile {
-                    rect,
-                    payload: TilePayload::Uncompressed(data),
-                } => self.bits(edges(*rect, frame.size)?, data, out)?,
-                other => return Err(unsupported(other.name())),
-            }
+            self.command(command, frame.size, id, out)?;
         }
         self.marker(FRAME_END, id, out);
+        Ok(())
+    }
+
+    fn command(
+        &mut self,
+        command: &FrameCommand,
+        size: Size,
+        id: FrameId,
+        out: &mut Vec<u8>,
+    ) -> Result<(), FrameError> {
+        let unsupported = FrameError::Unsupported {
+            pipe: self.kind(),
+            command: command.name(),
+        };
+        match command {
+            FrameCommand::Rfx { clip, quant, tiles } => {
+                let tiles = Tiles {
+                    clip,
+                    quant: *quant,
+                    tiles,
+                };
+                let codec = self.remotefx.ok_or(unsupported)?;
+                self.remotefx(codec, size, id, tiles, out)
+            }
+            FrameCommand::Tile { rect, payload } => {
+                let e = edges(*rect, size)?;
+                let (codec, data) = match payload {
+                    TilePayload::Uncompressed(data) => return self.bits(e, data, out),
+                    TilePayload::NsCodec(data) => (self.nscodec, data),
+                    TilePayload::Qoi(data) => (self.qoi, data),
+                    TilePayload::Qoiz(data) => (self.qoiz, data),
+                    _ => return Err(unsupported),
+                };
+                self.coded(e, codec.ok_or(unsupported)?, data, out)
+            }
+            _ => Err(unsupported),
+        }
+    }
+
+    /// A tile as one command: its codec does not let it be cut.
+    fn coded(&mut self, edges: Edges, codec: u8, data: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
+        if data.is_empty() || SURFACE_BITS_HEADER + data.len() > self.limit {
+            return Err(FrameError::Invalid(
+                "tile that is empty or beyond the client's update limit",
+            ));
+        }
+        self.surface_bits(edges, codec, |out| {
+            out.extend_from_slice(data);
+            Ok(())
+        })?;
+        wire::fast_path(out, CODE_SURFACE_COMMANDS, &self.update, true);
         Ok(())
     }
 
@@ -78,7 +145,14 @@ impl SurfaceCommands {
     }
 
     /// As many messages as the client's limit asks for. The clip goes with each of them.
-    fn remotefx(&mut self, size: Size, id: FrameId, all: Tiles<'_>, out: &mut Vec<u8>) -> Result<(), FrameError> {
+    fn remotefx(
+        &mut self,
+        codec: u8,
+        size: Size,
+        id: FrameId,
+        all: Tiles<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), FrameError> {
         let fixed = SURFACE_BITS_HEADER + rfx::MESSAGE_OVERHEAD;
         let whole = edges(size.rect(), size)?;
         let mut rest = all.tiles;
@@ -86,7 +160,7 @@ impl SurfaceCommands {
             // Only the rectangles that the chunk touches, else a long clip alone would exceed the limit.
             let (count, clip) = self.fitting(fixed, all, rest)?;
             let (tiles, after) = rest.split_at(count);
-            self.surface_bits(whole, self.remotefx, |out| {
+            self.surface_bits(whole, codec, |out| {
                 rfx::message(
                     out,
                     size,
@@ -173,12 +247,5 @@ impl SurfaceCommands {
         let length = (update.len() - SURFACE_BITS_HEADER) as u32;
         update[SURFACE_BITS_HEADER - 4..SURFACE_BITS_HEADER].copy_from_slice(&length.to_le_bytes());
         Ok(())
-    }
-}
-
-fn unsupported(command: &'static str) -> FrameError {
-    FrameError::Unsupported {
-        pipe: FramePipe::SurfaceCommands,
-        command,
     }
 }

@@ -5,6 +5,7 @@ use ironrdp_core::encode_vec;
 use ironrdp_pdu::rdp::capability_sets as sets;
 use rdpmux_model::Size;
 
+use crate::pipe::SurfaceCodecs;
 use crate::wire::{Reader, SERVER_CHANNEL, SHARE_ID};
 
 const PDU_TYPE_DEMAND_ACTIVE: u16 = 0x11;
@@ -17,6 +18,9 @@ const MULTIFRAGMENT_REQUEST: u32 = 8 << 20;
 const POINTER_CACHE: u16 = 32;
 /// Frames of surface commands that may be under way, as we tell the client.
 const UNACKNOWLEDGED_FRAMES: u32 = 4;
+
+/// The number that NSCodec has everywhere ([MS-RDPBCGR] 2.2.7.2.10.1.1).
+const NSCODEC_ID: u8 = 1;
 
 const SET_GENERAL: u16 = 1;
 const SET_BITMAP: u16 = 2;
@@ -43,6 +47,31 @@ const GUID_IMAGE_REMOTEFX: [u8; 16] = [
     0xD4, 0xCC, 0x44, 0x27, 0x8A, 0x9D, 0x74, 0x4E, 0x80, 0x3C, 0x0E, 0xCB, 0xEE, 0xA1, 0x9C, 0x54,
 ];
 
+/// `CA8D1BB9-000F-154F-589F-AE2D1A87E2D6` as on the wire.
+const GUID_NSCODEC: [u8; 16] = [
+    0xB9, 0x1B, 0x8D, 0xCA, 0x0F, 0x00, 0x4F, 0x15, 0x58, 0x9F, 0xAE, 0x2D, 0x1A, 0x87, 0xE2, 0xD6,
+];
+/// `4DAE9AF8-B399-4DF6-B43A-662FD9C0F5D6`, IronRDP's, as on the wire.
+const GUID_QOI: [u8; 16] = [
+    0xF8, 0x9A, 0xAE, 0x4D, 0x99, 0xB3, 0xF6, 0x4D, 0xB4, 0x3A, 0x66, 0x2F, 0xD9, 0xC0, 0xF5, 0xD6,
+];
+/// `229CC6DC-A860-4B52-B4D8-053A22B3892B`, IronRDP's, as on the wire.
+const GUID_QOIZ: [u8; 16] = [
+    0xDC, 0xC6, 0x9C, 0x22, 0x60, 0xA8, 0x52, 0x4B, 0xB4, 0xD8, 0x05, 0x3A, 0x22, 0xB3, 0x89, 0x2B,
+];
+
+/// A client's way to take NSCodec ([MS-RDPNSC] 2.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NsCodec {
+    /// The client's number for it.
+    pub(crate) id: u8,
+    /// Whether colour loss and subsampling may change from picture to picture.
+    pub(crate) dynamic_fidelity: bool,
+    pub(crate) subsampling: bool,
+    /// 1 to 7.
+    pub(crate) color_loss: u8,
+}
+
 /// What the client confirmed. The default is a client that can do next to nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClientCaps {
@@ -66,6 +95,11 @@ pub(crate) struct ClientCaps {
     pub(crate) surface_commands: bool,
     /// The client's number for RemoteFX, if it decodes RLGR1.
     pub(crate) remotefx: Option<u8>,
+    pub(crate) nscodec: Option<NsCodec>,
+    /// The client's number for QOI.
+    pub(crate) qoi: Option<u8>,
+    /// The client's number for QOIZ.
+    pub(crate) qoiz: Option<u8>,
     /// Acknowledges frames of surface commands.
     pub(crate) frame_acknowledge: bool,
 }
@@ -83,6 +117,9 @@ impl Default for ClientCaps {
             pointer_edge: 32,
             surface_commands: false,
             remotefx: None,
+            nscodec: None,
+            qoi: None,
+            qoiz: None,
             frame_acknowledge: false,
         }
     }
@@ -144,9 +181,12 @@ impl ClientCaps {
                 for _ in 0..r.u8()? {
                     let (guid, id, length) = (r.bytes::<16>()?, r.u8()?, r.u16()?);
                     let properties = r.slice(usize::from(length))?;
-                    let remotefx = guid == GUID_REMOTEFX || guid == GUID_IMAGE_REMOTEFX;
-                    if remotefx && decodes_rlgr1(properties) {
-                        self.remotefx = Some(id);
+                    match guid {
+                        GUID_REMOTEFX | GUID_IMAGE_REMOTEFX if decodes_rlgr1(properties) => self.remotefx = Some(id),
+                        GUID_NSCODEC => self.nscodec = nscodec(id, properties),
+                        GUID_QOI => self.qoi = Some(id),
+                        GUID_QOIZ => self.qoiz = Some(id),
+                        _ => {}
                     }
                 }
             }
@@ -167,8 +207,18 @@ fn decodes_rlgr1(container: &[u8]) -> bool {
     icaps.chunks_exact(8).any(|icap| icap[7] == RLGR1)
 }
 
+fn nscodec(id: u8, properties: &[u8]) -> Option<NsCodec> {
+    let &[dynamic_fidelity, subsampling, color_loss] = properties.first_chunk()?;
+    (1..=7).contains(&color_loss).then_some(NsCodec {
+        id,
+        dynamic_fidelity: dynamic_fidelity != 0,
+        subsampling: subsampling != 0,
+        color_loss,
+    })
+}
+
 /// Appends the share control PDU of a Demand Active ([MS-RDPBCGR] 2.2.1.13.1.1) for a desktop of this size and depth.
-pub(crate) fn demand_active(out: &mut Vec<u8>, size: Size, bits_per_pixel: u8) {
+pub(crate) fn demand_active(out: &mut Vec<u8>, size: Size, bits_per_pixel: u8, codecs: SurfaceCodecs) {
     let start = out.len();
     out.extend_from_slice(&[0, 0]);
     out.extend_from_slice(&PDU_TYPE_DEMAND_ACTIVE.to_le_bytes());
@@ -178,7 +228,7 @@ pub(crate) fn demand_active(out: &mut Vec<u8>, size: Size, bits_per_pixel: u8) {
     let combined = out.len();
     out.extend_from_slice(&[0, 0]);
     out.extend_from_slice(SOURCE_DESCRIPTOR);
-    let sets = server_sets(size, bits_per_pixel);
+    let sets = server_sets(size, bits_per_pixel, codecs);
     let first = out.len();
     out.extend_from_slice(&(sets.len() as u16).to_le_bytes());
     out.extend_from_slice(&[0, 0]);
@@ -192,12 +242,32 @@ pub(crate) fn demand_active(out: &mut Vec<u8>, size: Size, bits_per_pixel: u8) {
     out[start..start + 2].copy_from_slice(&total.to_le_bytes());
 }
 
-fn server_sets(size: Size, bits_per_pixel: u8) -> Vec<sets::CapabilitySet> {
-    let edge = |pixels: u32| pixels.min(Size::MAX_EDGE) as u16;
+/// RemoteFX, and NSCodec if we have it. QOI is not announced: the clients that have it offer it unasked, and others need
+/// not see a codec that they do not know.
+fn server_codecs(codecs: SurfaceCodecs) -> sets::BitmapCodecs {
     let remotefx = |property: fn(sets::RemoteFxContainer) -> sets::CodecProperty| sets::Codec {
         id: 0,
         property: property(sets::RemoteFxContainer::ServerContainer(1)),
     };
+    let mut all = vec![
+        remotefx(sets::CodecProperty::RemoteFx),
+        remotefx(sets::CodecProperty::ImageRemoteFx),
+    ];
+    if codecs.nscodec {
+        all.push(sets::Codec {
+            id: NSCODEC_ID,
+            property: sets::CodecProperty::NsCodec(sets::NsCodec {
+                is_dynamic_fidelity_allowed: true,
+                is_subsampling_allowed: true,
+                color_loss_level: 7,
+            }),
+        });
+    }
+    sets::BitmapCodecs(all)
+}
+
+fn server_sets(size: Size, bits_per_pixel: u8, codecs: SurfaceCodecs) -> Vec<sets::CapabilitySet> {
+    let edge = |pixels: u32| pixels.min(Size::MAX_EDGE) as u16;
     vec![
         sets::CapabilitySet::General(sets::General {
             extra_flags: sets::GeneralExtraFlags::FASTPATH_OUTPUT_SUPPORTED
@@ -252,10 +322,7 @@ fn server_sets(size: Size, bits_per_pixel: u8) -> Vec<sets::CapabilitySet> {
         sets::CapabilitySet::SurfaceCommands(sets::SurfaceCommands {
             flags: sets::CmdFlags::SET_SURFACE_BITS | sets::CmdFlags::FRAME_MARKER,
         }),
-        sets::CapabilitySet::BitmapCodecs(sets::BitmapCodecs(vec![
-            remotefx(sets::CodecProperty::RemoteFx),
-            remotefx(sets::CodecProperty::ImageRemoteFx),
-        ])),
+        sets::CapabilitySet::BitmapCodecs(server_codecs(codecs)),
         sets::CapabilitySet::FrameAcknowledge(sets::FrameAcknowledge {
             max_unacknowledged_frame_count: UNACKNOWLEDGED_FRAMES,
         }),

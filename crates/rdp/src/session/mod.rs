@@ -19,7 +19,7 @@ use rdpmux_model::{Client, FrameId, InputEvent, LockKeys, PointerShape, QueueDep
 pub use graphics::CacheOffer;
 pub use info::SessionInfo;
 
-use crate::pipe::{CodersFactory, Egfx, FrameNumbers, FrameWriter};
+use crate::pipe::{CodersFactory, Egfx, FrameNumbers, FrameWriter, SurfaceCodecs};
 use crate::wire::{self, DynamicChannel, Reader};
 use caps::ClientCaps;
 use channel::DynamicChannels;
@@ -111,6 +111,7 @@ pub(crate) struct Link {
 pub(crate) struct Offer {
     pub(crate) coders: CodersFactory,
     pub(crate) video: bool,
+    pub(crate) surface_codecs: SurfaceCodecs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +142,7 @@ pub struct Session {
     channels: Option<DynamicChannels>,
     graphics: Graphics,
     coders: CodersFactory,
+    surface_codecs: SurfaceCodecs,
     numbers: FrameNumbers,
     input: InputDecoder,
     pointers: PointerCache,
@@ -160,6 +162,7 @@ impl Session {
             channels,
             graphics: Graphics::Idle,
             coders: offer.coders,
+            surface_codecs: offer.surface_codecs,
             numbers: FrameNumbers::new(),
             input: InputDecoder::default(),
             pointers: PointerCache::default(),
@@ -296,7 +299,7 @@ impl Session {
     }
 
     fn legacy_writer(&self) -> FrameWriter {
-        FrameWriter::legacy(&self.caps, self.link.io, self.numbers.clone())
+        FrameWriter::legacy(&self.caps, self.surface_codecs, self.link.io, self.numbers.clone())
     }
 
     /// Shows a pointer.
@@ -324,7 +327,7 @@ impl Session {
     fn send_demand(&mut self, out: &mut Vec<u8>) {
         self.phase = Phase::AwaitConfirm;
         wire::send_data(out, self.link.io, |out| {
-            caps::demand_active(out, self.size, self.link.bits_per_pixel);
+            caps::demand_active(out, self.size, self.link.bits_per_pixel, self.surface_codecs);
         });
         if self.link.monitor_layout {
             share::monitor_layout(self.link.io, self.size, out);

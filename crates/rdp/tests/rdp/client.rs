@@ -50,6 +50,11 @@ pub fn server_config() -> HandshakeConfig {
             raster: Some(Box::new(Clear::new())),
         }),
         video: true,
+        surface_codecs: rdpmux_rdp::SurfaceCodecs {
+            nscodec: true,
+            qoi: true,
+            qoiz: true,
+        },
     }
 }
 

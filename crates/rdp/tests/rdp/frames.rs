@@ -12,7 +12,7 @@ use rdpmux_engine::{ClientView, Pipeline, Profile, SurfaceReader, draw_card, sur
 use rdpmux_model::{
     Color, EncodedFrame, FrameCommand, Generation, Point, QueueDepth, Rect, RfxQuant, RfxTile, Size, TilePayload,
 };
-use rdpmux_rdp::{FrameError, FramePipe, SessionError, SessionEvent};
+use rdpmux_rdp::{FrameError, FramePipe, SessionError, SessionEvent, SurfaceCodec};
 
 use crate::client::{self, DESKTOP, Options, Pair};
 
@@ -364,7 +364,7 @@ fn legacy(options: &Options) -> (Pair, rdpmux_rdp::FrameWriter) {
 }
 
 /// Puts the fragments of fast-path updates together.
-fn reassemble(updates: &[Vec<u8>]) -> Vec<(UpdateCode, Vec<u8>)> {
+pub fn reassemble(updates: &[Vec<u8>]) -> Vec<(UpdateCode, Vec<u8>)> {
     let (mut whole, mut partial) = (Vec::new(), Vec::new());
     for pdu in updates {
         let mut cursor = ReadCursor::new(pdu);
@@ -388,7 +388,8 @@ fn clients_with_remotefx_get_surface_commands_between_markers() {
         remotefx: true,
         ..Options::default()
     });
-    assert_eq!(writer.kind(), FramePipe::SurfaceCommands);
+    let codec = SurfaceCodec::RemoteFx;
+    assert_eq!(writer.kind(), FramePipe::SurfaceCommands { codec });
     let reader = picture(DESKTOP);
     let mut out = Vec::new();
     writer

@@ -5,5 +5,6 @@ mod frames;
 mod front;
 mod handshake;
 mod hostile;
+mod legacy;
 mod pipeline;
 mod session;

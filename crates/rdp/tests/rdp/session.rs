@@ -186,7 +186,7 @@ fn slow_path_input_says_the_same() {
     );
 }
 
-fn share_data(io: u16, kind: u8, body: &[u8]) -> Vec<u8> {
+pub fn share_data(io: u16, kind: u8, body: &[u8]) -> Vec<u8> {
     let mut data = vec![
         18 + body.len() as u8,
         0,

@@ -579,7 +579,7 @@ fn is_goodbye(error: &io::Error) -> bool {
 fn pipeline(pipe: FramePipe) -> Pipeline {
     match pipe {
         FramePipe::Egfx { progressive, .. } => Pipeline::Egfx { progressive },
-        FramePipe::SurfaceCommands => Pipeline::SurfaceCommands,
+        FramePipe::SurfaceCommands { .. } => Pipeline::SurfaceCommands,
         FramePipe::Bitmap { bits_per_pixel } => Pipeline::Bitmap { bits_per_pixel },
     }
 }
@@ -592,7 +592,7 @@ fn cache_tiles(pipe: FramePipe) -> u16 {
             cache_bytes,
             ..
         } => cache_slots.min((cache_bytes / TILE_BYTES).try_into().unwrap_or(u16::MAX)),
-        FramePipe::SurfaceCommands | FramePipe::Bitmap { .. } => 0,
+        FramePipe::SurfaceCommands { .. } | FramePipe::Bitmap { .. } => 0,
     }
 }
 
