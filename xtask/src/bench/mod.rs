@@ -3,7 +3,7 @@
 mod e2e;
 mod row;
 
-use crate::{root, steps};
+use crate::{peers_c, root, steps};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use row::{Row, Table};
@@ -56,9 +56,21 @@ pub fn run(options: &Options) -> Result<()> {
 fn codec(arguments: &[String], table: &mut Table) -> Result<()> {
     let mut command = steps::cargo();
     command
-        .args(["bench", "--quiet", "--package", "rdpmux-engine", "--"])
+        .args([
+            "bench",
+            "--quiet",
+            "--package",
+            "rdpmux-engine",
+            "--bench",
+            "engine",
+            "--",
+        ])
         .args(arguments)
         .current_dir(root::path());
+    match peers_c::freerdp_codecs() {
+        Ok(program) => drop(command.env("RDPMUX_FREERDP_CODECS", program)),
+        Err(error) => println!("without FreeRDP's encoders: {error:#}\n"),
+    }
     rows_of(&mut command, table)
 }
 

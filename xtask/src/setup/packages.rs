@@ -9,7 +9,10 @@ use std::process::Command;
 /// Package, and what it is for.
 const DEBIAN: &[(&str, &str)] = &[
     ("build-essential", "linker; C++ compiler for OpenH264 and libFuzzer"),
-    ("nasm", "SIMD forms of OpenH264: without it H.264 takes several times as long"),
+    (
+        "nasm",
+        "SIMD forms of OpenH264: without it H.264 takes several times as long",
+    ),
     ("debian-archive-keyring", "checks the packages of newer peers"),
     ("util-linux", "setpriv, unshare: test programs end with us"),
     ("kmod", "depmod for the test guests' kernel"),
