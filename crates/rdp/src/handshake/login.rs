@@ -74,6 +74,7 @@ pub(super) struct Client {
     bits_per_pixel: u8,
     early: Option<ClientEarlyCapabilityFlags>,
     drdynvc: Option<u16>,
+    message: Option<u16>,
     nla: bool,
 }
 
@@ -110,6 +111,13 @@ impl Client {
                     .is_some_and(|n| n.eq_ignore_ascii_case(DYNAMIC_CHANNELS))
             })
             .map(|(id, _)| id);
+        // The acceptor gives the number after those of the static channels to the message channel.
+        let statics = blocks.network.iter().map(|n| n.channels.len()).sum::<usize>();
+        self.message = blocks
+            .message_channel
+            .as_ref()
+            .and_then(|_| u16::try_from(statics).ok())
+            .map(|count| IO_CHANNEL + 1 + count);
     }
 
     /// Takes user, domain and password out of the client info.
@@ -144,6 +152,9 @@ impl Client {
         let link = Link {
             io: IO_CHANNEL,
             drdynvc: self.drdynvc,
+            auto_detect: self
+                .message
+                .filter(|_| early.contains(ClientEarlyCapabilityFlags::SUPPORT_NET_CHAR_AUTODETECT)),
             monitor_layout: early.contains(ClientEarlyCapabilityFlags::SUPPORT_MONITOR_LAYOUT_PDU),
             bits_per_pixel: self.bits_per_pixel,
         };

@@ -6,6 +6,7 @@
 //!                      ↑───────────────────────────────────────────────┘
 //! ```
 
+mod autodetect;
 pub(crate) mod caps;
 mod channel;
 mod graphics;
@@ -21,6 +22,7 @@ pub use info::SessionInfo;
 
 use crate::pipe::{CodersFactory, Egfx, FrameNumbers, FrameWriter, SurfaceCodecs};
 use crate::wire::{self, DynamicChannel, Reader};
+use autodetect::AutoDetect;
 use caps::ClientCaps;
 use channel::DynamicChannels;
 use graphics::{Graphics as GraphicsProcessor, GraphicsEvent};
@@ -65,6 +67,20 @@ pub enum SessionEvent {
     Input(InputEvent),
     /// `true`: the client's window is hidden, send no frames. `false`: it is back; all of it may have to be sent again.
     Suppress(bool),
+    /// The answer to [`Session::round_trip`].
+    RoundTrip {
+        /// Which one.
+        sequence: u16,
+    },
+    /// The answer to [`Session::bandwidth_stop`].
+    Bandwidth {
+        /// Which one.
+        sequence: u16,
+        /// From the start mark to the stop mark, by the client's clock; may be 0.
+        elapsed_ms: u32,
+        /// What arrived in this time, by the client's count.
+        bytes: u32,
+    },
     /// These rectangles must be sent again.
     Refresh(Vec<Rect<Client>>),
     /// The client hangs up.
@@ -101,6 +117,8 @@ pub(crate) struct Link {
     pub(crate) io: u16,
     /// MCS channel of `drdynvc`, if the client has it.
     pub(crate) drdynvc: Option<u16>,
+    /// MCS message channel, if the client has it and takes auto-detection.
+    pub(crate) auto_detect: Option<u16>,
     /// Client takes Monitor Layout PDUs.
     pub(crate) monitor_layout: bool,
     /// Colour depth to demand.
@@ -140,6 +158,7 @@ pub struct Session {
     caps: ClientCaps,
     phase: Phase,
     channels: Option<DynamicChannels>,
+    auto_detect: Option<AutoDetect>,
     graphics: Graphics,
     coders: CodersFactory,
     surface_codecs: SurfaceCodecs,
@@ -153,6 +172,7 @@ impl Session {
     pub(crate) fn demand(info: SessionInfo, link: Link, size: Size, offer: Offer, out: &mut Vec<u8>) -> Self {
         let graphics = || info.egfx.then(|| GraphicsProcessor::new(offer.video));
         let channels = link.drdynvc.map(|carrier| DynamicChannels::new(carrier, graphics()));
+        let auto_detect = link.auto_detect.map(AutoDetect::new);
         let mut session = Self {
             info,
             link,
@@ -160,6 +180,7 @@ impl Session {
             caps: ClientCaps::default(),
             phase: Phase::AwaitConfirm,
             channels,
+            auto_detect,
             graphics: Graphics::Idle,
             coders: offer.coders,
             surface_codecs: offer.surface_codecs,
@@ -241,6 +262,10 @@ impl Session {
         events: &mut Vec<SessionEvent>,
         out: &mut Vec<u8>,
     ) -> Result<(), SessionError> {
+        if let Some(auto_detect) = self.auto_detect.as_mut().filter(|a| a.channel() == channel) {
+            events.extend(auto_detect.take(data)?);
+            return Ok(());
+        }
         let Some(channels) = self.channels.as_mut().filter(|c| c.carrier() == channel) else {
             tracing::trace!(channel, bytes = data.len(), "data on a channel without a use");
             return Ok(());
@@ -307,6 +332,30 @@ impl Session {
         if self.is_live() {
             self.pointers.show(shape, &self.caps, self.link.io, out);
         }
+    }
+
+    /// Asks the client to answer at once, by [`SessionEvent::RoundTrip`] with this number: the caller takes the time.
+    /// `None` if the client takes no such questions ([MS-RDPBCGR] 2.2.14.1.1). Of very many unanswered ones only the
+    /// last are remembered.
+    pub fn round_trip(&mut self, out: &mut Vec<u8>) -> Option<u16> {
+        self.live_auto_detect().map(|a| a.round_trip(out))
+    }
+
+    /// Marks where the client begins to count bytes and time; send at least some packets before
+    /// [`Self::bandwidth_stop`]. `false` if the client does not count, or does already ([MS-RDPBCGR] 2.2.14.1.2).
+    pub fn bandwidth_start(&mut self, out: &mut Vec<u8>) -> bool {
+        self.live_auto_detect().is_some_and(|a| a.start(out))
+    }
+
+    /// Ends what [`Self::bandwidth_start`] began; the client answers by [`SessionEvent::Bandwidth`] with this number.
+    /// `None` if it was not begun ([MS-RDPBCGR] 2.2.14.1.4).
+    pub fn bandwidth_stop(&mut self, out: &mut Vec<u8>) -> Option<u16> {
+        self.live_auto_detect()?.stop(out)
+    }
+
+    fn live_auto_detect(&mut self) -> Option<&mut AutoDetect> {
+        let live = self.is_live();
+        self.auto_detect.as_mut().filter(|_| live)
     }
 
     /// Sets the client's keyboard LEDs ([MS-RDPBCGR] 2.2.8.2.1.1).

@@ -257,6 +257,8 @@ pub struct Pair {
     /// Fast-path updates and I/O channel PDUs that the client got.
     pub updates: Vec<Vec<u8>>,
     pub share: Vec<ShareDataPdu>,
+    /// What came on the message channel.
+    pub messages: Vec<Vec<u8>>,
 }
 
 /// Runs a whole connection sequence.
@@ -323,6 +325,7 @@ pub fn connect_offering(options: &Options, offer: Option<egfx::CapabilitySet>) -
         login,
         updates: Vec::new(),
         share: Vec::new(),
+        messages: Vec::new(),
     }
 }
 
@@ -440,6 +443,10 @@ impl Pair {
             if let ShareControlPdu::Data(ShareDataHeader { share_data_pdu, .. }) = header.share_control_pdu {
                 self.share.push(share_data_pdu);
             }
+            return;
+        }
+        if Some(data.channel_id) == self.result.message_channel_id {
+            self.messages.push(data.user_data.to_vec());
             return;
         }
         let user = self.result.user_channel_id;

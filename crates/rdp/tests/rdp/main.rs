@@ -1,5 +1,6 @@
 //! Tests at the crate's border: byte vectors, and whole connections in memory with IronRDP's client at the other end.
 
+mod autodetect;
 mod client;
 mod frames;
 mod front;
