@@ -287,6 +287,8 @@ impl Drive {
                 }
             }
             SessionEvent::Refresh(rects) => rects.into_iter().for_each(|rect| self.view.invalidate_rect(rect)),
+            // Nothing is asked yet.
+            SessionEvent::RoundTrip { .. } | SessionEvent::Bandwidth { .. } => {}
             SessionEvent::Shutdown => return Err(End::Client),
         }
         Ok(())
