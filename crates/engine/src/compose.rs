@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use rdpmux_model::{Client, Color, FrameCommand, Point, Rect, RfxQuant, RfxTile, Size, TILE, TilePayload};
+use rdpmux_model::{
+    Client, Color, FrameCommand, Point, Rect, RfxQuant, RfxTile, Size, TILE, TilePayload, VideoRegion, VideoStream,
+};
 
 use crate::codec::uncompressed;
 use crate::screen::Screen;
@@ -19,6 +21,7 @@ pub(crate) struct Composer {
     text: Vec<Rect<Client>>,
     clip: Vec<Rect<Client>>,
     rfx: Vec<RfxTile>,
+    video: Option<FrameCommand>,
 }
 
 /// How lossless pixels go out.
@@ -70,6 +73,22 @@ impl Composer {
         self.bitmaps.push(FrameCommand::Tile { rect, payload });
     }
 
+    /// A picture of the region `rect`, of which `parts` are shown.
+    pub(crate) fn video(&mut self, rect: Rect<Client>, parts: Vec<Rect<Client>>, stream: VideoStream, quantizer: u8) {
+        let black = Color { b: 0, g: 0, r: 0 };
+        let rows = rows_of(parts).into_iter().map(|part| (part, black)).collect();
+        let region = |(rect, _)| VideoRegion {
+            rect,
+            quantizer,
+            quality: 100 - quantizer,
+        };
+        self.video = Some(FrameCommand::Video {
+            rect,
+            regions: stack(rows).into_iter().map(region).collect(),
+            stream,
+        });
+    }
+
     pub(crate) fn rfx(&mut self, x: u32, y: u32, rect: Rect<Client>, planes: [Arc<[u8]>; 3]) {
         match self.clip.last_mut() {
             Some(last) if joins(*last, rect) => *last = last.union(rect),
@@ -116,6 +135,7 @@ impl Composer {
                 tiles: self.rfx,
             });
         }
+        commands.extend(self.video);
         commands
     }
 }

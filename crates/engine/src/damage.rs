@@ -147,6 +147,8 @@ impl TileGrid {
 pub(crate) struct DamageLog {
     pub(crate) grid: TileGrid,
     tiles: Vec<Generation>,
+    /// How often each tile changed; wraps.
+    changes: Vec<u32>,
 }
 
 impl DamageLog {
@@ -156,17 +158,31 @@ impl DamageLog {
         Self {
             grid,
             tiles: vec![generation; grid.len()],
+            changes: vec![0; grid.len()],
         }
     }
 
     /// Notes that a tile changed. Generations of one tile only grow.
     pub(crate) fn record(&mut self, index: usize, generation: Generation) {
         self.tiles[index] = generation;
+        self.changes[index] = self.changes[index].wrapping_add(1);
+    }
+
+    /// How often a tile changed; wraps.
+    pub(crate) fn changes(&self, index: usize) -> u32 {
+        self.changes[index]
     }
 
     /// The generation of a tile's last change.
     pub(crate) fn generation(&self, index: usize) -> Generation {
         self.tiles[index]
+    }
+}
+
+impl TileGrid {
+    /// Whether a tile has pixels inside a rectangle.
+    pub(crate) fn touches(self, index: usize, rect: Rect<rdpmux_model::Client>) -> bool {
+        !self.part(index, rect).is_empty()
     }
 }
 

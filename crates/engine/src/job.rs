@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rdpmux_model::{Client, Color, EncodedFrame, Generation, Point, Rect, Size, TILE};
+use rdpmux_model::{Client, Color, EncodedFrame, Generation, Point, Rect, Size, TILE, VideoStream};
 use rdpmux_pixel::{Rows, classify, hash};
 
 use crate::cache::{Encoded, Form, Key};
+use crate::codec::h264::{Coded, Stream};
 use crate::codec::{Depth, bitmap, rfx};
 use crate::compose::{Composer, Lossless};
 use crate::fresh::Fresh;
 use crate::plan::{self, Content};
 use crate::screen::Screen;
 use crate::surface::Shared;
-use crate::{Pipeline, Profile, TileRect, moves};
+use crate::{Pipeline, Profile, TileRect, VideoForm, moves};
 
 /// Tiles to encode, with a copy of their pixels, and the screen that they change.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct FrameJob {
     pub(crate) aim: Aim,
     pub(crate) shared: Arc<Shared>,
     pub(crate) back: WayBack,
+    /// What is sent as one picture of a video.
+    pub(crate) video: Option<Rect<Client>>,
 }
 
 /// One tile of a job.
@@ -36,6 +39,8 @@ pub(crate) struct JobTile {
     pub(crate) generation: Option<Generation>,
     /// What the client shows there rested before.
     pub(crate) rested: bool,
+    /// It changes over and over.
+    pub(crate) warm: bool,
 }
 
 /// What a job is for.
@@ -116,6 +121,7 @@ impl FrameJob {
             self.find_moves(composer);
         }
         let mut kept = kept.into_iter().peekable();
+        let mut video = Vec::new();
         for tile in std::mem::take(&mut self.tiles) {
             let key = kept.next_if(|(index, _)| *index == tile.index).map(|(_, key)| key);
             let Some(part) = self.screen.take_in(tile.index, self.fresh.rows(tile.index)) else {
@@ -127,9 +133,16 @@ impl FrameJob {
             match self.profile.pipeline {
                 Pipeline::Bitmap { bits_per_pixel } => self.bitmap(&tile, part, Depth::of(bits_per_pixel), composer),
                 Pipeline::SurfaceCommands => self.picture(&tile, part, composer),
-                Pipeline::Egfx { .. } => self.egfx(&tile, part, composer),
+                Pipeline::Egfx { .. } => {
+                    if self.is_video(&tile, part) {
+                        video.push((tile, part));
+                    } else {
+                        self.egfx(&tile, part, composer);
+                    }
+                }
             }
         }
+        self.show_video(video, composer);
     }
 
     /// Whole tiles that rested, are exact and change much, with the hash of what they show before they do.
@@ -181,6 +194,7 @@ impl FrameJob {
             index,
             generation: None,
             rested: false,
+            warm: false,
         }));
     }
 
@@ -195,6 +209,53 @@ impl FrameJob {
             Content::Solid(_) | Content::Text => self.exact(tile.index, part, composer),
             Content::Picture => self.picture(tile, part, composer),
         }
+    }
+
+    /// Whether a change belongs to the video. Notes what it looks like, by which videos are found.
+    fn is_video(&mut self, tile: &JobTile, part: TileRect) -> bool {
+        if self.profile.video.is_none() || !(tile.warm || part.area() > SMALL_PART) {
+            return false;
+        }
+        let is_picture = self.content(tile) == Content::Picture;
+        self.screen.looked(tile.index, part, is_picture, tile.warm);
+        let (x, y, _) = self.screen.grid.tile(tile.index);
+        let rect = part.on_surface(x, y);
+        tile.warm && self.video.is_some_and(|video| video.intersect(rect) == rect)
+    }
+
+    /// One picture with all changes of the video's region; as single tiles if it cannot be coded.
+    fn show_video(&mut self, tiles: Vec<(JobTile, TileRect)>, composer: &mut Composer) {
+        let stream = self.screen.stream.take();
+        let (Some(rect), Some(profile)) = (self.video, self.profile.video) else {
+            return;
+        };
+        let mut stream = match stream {
+            Some((known, stream)) if known == rect => Some(stream),
+            _ => Stream::new(rect.size()),
+        };
+        let coded = match &mut stream {
+            Some(stream) if !tiles.is_empty() => stream.encode(self.screen.rows(rect), profile.room),
+            _ => None,
+        };
+        self.screen.stream = stream.map(|stream| (rect, stream));
+        let Some(Coded { data, quantizer }) = coded else {
+            tiles.iter().for_each(|(tile, part)| self.egfx(tile, *part, composer));
+            return;
+        };
+        let mut parts = Vec::with_capacity(tiles.len());
+        for (tile, part) in tiles {
+            let (x, y, _) = self.screen.grid.tile(tile.index);
+            parts.push(part.on_surface(x, y));
+            self.screen.sent_roughly(tile.index, part);
+        }
+        let stream = match profile.form {
+            VideoForm::Avc420 => VideoStream::Avc420(data),
+            VideoForm::Avc444 => VideoStream::Avc444 {
+                main: Some(data),
+                auxiliary: None,
+            },
+        };
+        composer.video(rect, parts, stream, quantizer);
     }
 
     /// Shows a tile that the client has in its cache.

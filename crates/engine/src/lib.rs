@@ -20,6 +20,7 @@ mod plan;
 mod quality;
 mod screen;
 mod surface;
+mod video;
 mod view;
 
 pub use canvas::Canvas;
@@ -28,7 +29,7 @@ pub use codec::{CODECS, Codec};
 pub use damage::{TileGrid, TileRect};
 pub use job::FrameJob;
 pub use pace::{Pacer, PacerConfig, PacerStats, Readiness};
-pub use plan::{Pipeline, Profile};
+pub use plan::{Pipeline, Profile, VideoForm, VideoProfile};
 pub use quality::Quality;
 pub use surface::{PixelRows, SliceRows, SurfaceError, SurfaceReader, SurfaceWriter, surface};
 pub use view::ClientView;

@@ -32,6 +32,26 @@ pub struct Profile {
     pub quant: RfxQuant,
     /// Whether large lossless areas go through the connection's raster compressor (EGFX only).
     pub clear: bool,
+    /// Whether and how regions that behave like video are sent as one (EGFX only, builds with H.264 only).
+    pub video: Option<VideoProfile>,
+}
+
+/// How videos are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VideoProfile {
+    /// What the client decodes.
+    pub form: VideoForm,
+    /// Bytes that the link has for one picture; the quality follows. `usize::MAX` where it has room for any.
+    pub room: usize,
+}
+
+/// What a client decodes ([MS-RDPEGFX] 2.2.4.4, 2.2.4.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VideoForm {
+    /// 4:2:0.
+    Avc420,
+    /// Only 4:4:4.
+    Avc444,
 }
 
 impl Profile {
@@ -47,6 +67,7 @@ impl Profile {
             byte_budget: Self::BYTE_BUDGET,
             quant: Self::QUANT,
             clear: matches!(pipeline, Pipeline::Egfx { .. }),
+            video: None,
         }
     }
 

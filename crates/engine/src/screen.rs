@@ -6,7 +6,9 @@ use rdpmux_model::{Client, Point, Rect, Size, TILE};
 use rdpmux_pixel::{Level, Rows, RowsMut, diff};
 
 use crate::bitmap_cache::BitmapCache;
+use crate::codec::h264::Stream;
 use crate::moves::Patience;
+use crate::video::Look;
 use crate::{TileGrid, TileRect};
 
 /// One client's picture.
@@ -22,6 +24,9 @@ pub(crate) struct Screen {
     rough: usize,
     pub(crate) cache: BitmapCache,
     pub(crate) patience: Patience,
+    looks: Vec<Look>,
+    /// The video that the client has a decoder for, and where it shows.
+    pub(crate) stream: Option<(Rect<Client>, Stream)>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,6 +48,8 @@ impl Screen {
             rough: 0,
             cache: BitmapCache::default(),
             patience: Patience::default(),
+            looks: vec![Look::default(); grid.len()],
+            stream: None,
         }
     }
 
@@ -66,6 +73,24 @@ impl Screen {
     /// The client may show anything at a tile.
     pub(crate) fn forget(&mut self, tile: usize) {
         self.tiles[tile].known = false;
+    }
+
+    /// What changes at a tile.
+    pub(crate) fn look(&self, tile: usize) -> Look {
+        self.looks[tile]
+    }
+
+    /// A tile changed, for the first time in a while or once more.
+    pub(crate) fn looked(&mut self, tile: usize, part: TileRect, is_picture: bool, is_warm: bool) {
+        let before = if is_warm {
+            self.looks[tile].part
+        } else {
+            TileRect::default()
+        };
+        self.looks[tile] = Look {
+            part: before.union(part),
+            is_picture,
+        };
     }
 
     /// The pixels of one row from column `x` on.

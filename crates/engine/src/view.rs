@@ -11,6 +11,7 @@ use crate::fresh::Fresh;
 use crate::job::{Aim, FrameJob, JobTile, TILE_BYTES, WayBack};
 use crate::screen::Screen;
 use crate::surface::Frame;
+use crate::video::VideoTracker;
 use crate::{Profile, SurfaceReader, TileGrid};
 
 /// One viewer's state. The session owns it and has at most one [`FrameJob`] of it under way.
@@ -28,6 +29,7 @@ pub struct ClientView {
     back: WayBack,
     cache_tiles: u16,
     rest: Rest,
+    video: VideoTracker,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,6 +71,7 @@ impl ClientView {
                 settled: Generation(u64::MAX),
                 mark: None,
             },
+            video: VideoTracker::default(),
         }
     }
 
@@ -133,7 +136,8 @@ impl ClientView {
         if self.complete == frame.generation {
             return None;
         }
-        let (mut tiles, left) = self.pick_changed(&frame, profile.byte_budget);
+        let video = self.find_video(profile);
+        let (mut tiles, left) = self.pick_changed(&frame, profile.byte_budget, video);
         if !left {
             self.complete = frame.generation;
         }
@@ -152,7 +156,8 @@ impl ClientView {
                 screen.forget(tile.index);
             }
         }
-        Some(self.job(reader, screen, fresh, tiles, *profile, Aim::Fast))
+        let job = self.job(reader, screen, fresh, tiles, *profile, Aim::Fast);
+        Some(FrameJob { video, ..job })
     }
 
     /// Picks tiles that the client has only roughly and that are at rest; the job makes them exact. `None` if there is
@@ -179,12 +184,14 @@ impl ClientView {
                 index,
                 generation: None,
                 rested: true,
+                warm: false,
             })
             .collect();
         if tiles.is_empty() {
             self.screen = Some(screen);
             return None;
         }
+        tiles.iter().for_each(|tile| self.video.calm(tile.index));
         let fresh = Fresh::new(self.grid, Vec::new());
         Some(self.job(reader, screen, fresh, tiles, *profile, Aim::Exact))
     }
@@ -195,9 +202,14 @@ impl ClientView {
         self.screen.as_ref().is_some_and(|screen| screen.has_rough())
     }
 
-    /// To be called in a steady rhythm, for example every 150 ms: what changed since the call before is not at rest.
+    /// To be called in a steady rhythm, about every 150 ms while anything goes on: what changed since the call before is
+    /// not at rest, and what changes at most calls is a video.
     pub fn tick_rest(&mut self, reader: &SurfaceReader) {
-        let now = reader.generation();
+        let frame = reader.frame();
+        if frame.damage.grid == self.grid {
+            self.video.tick(|tile| frame.damage.changes(tile));
+        }
+        let now = frame.generation;
         self.rest.settled = self.rest.mark.replace(now).unwrap_or(Generation(0));
     }
 
@@ -211,6 +223,12 @@ impl ClientView {
             .map_or(Size::default(), |screen| screen.grid.size())
     }
 
+    /// Where the client is shown a video, if it decodes one.
+    fn find_video(&mut self, profile: &Profile) -> Option<Rect<Client>> {
+        let screen = self.screen.as_ref()?;
+        profile.video.and_then(|_| self.video.region(|tile| screen.look(tile)))
+    }
+
     fn start_over(&mut self, size: Size) {
         let mut screen = Box::new(Screen::new(size));
         match self.screen.take() {
@@ -218,6 +236,7 @@ impl ClientView {
             None => screen.cache.set_room(self.cache_tiles),
         }
         self.grid = screen.grid;
+        self.video.start_over(self.grid);
         self.tiles.clear();
         self.tiles.resize(self.grid.len(), TileState::default());
         self.screen = Some(screen);
@@ -228,7 +247,8 @@ impl ClientView {
 
     /// Changed tiles until the budget is used up, and whether some were left. What rested before goes first: an echo of
     /// input overtakes a video. Within each, the choice goes round from where the last job stopped.
-    fn pick_changed(&mut self, frame: &Frame, budget: usize) -> (Vec<JobTile>, bool) {
+    /// The tiles of a video cost the budget nothing: it has its own, and half a picture is worse than none.
+    fn pick_changed(&mut self, frame: &Frame, budget: usize, video: Option<Rect<Client>>) -> (Vec<JobTile>, bool) {
         let settled = self.rest.settled;
         let count = self.tiles.len();
         let cursor = self.cursor.min(count);
@@ -238,14 +258,17 @@ impl ClientView {
                 index,
                 generation: Some(generation),
                 rested: sent <= settled,
+                warm: self.video.is_warm(index),
             })
         };
         let mut tiles: Vec<JobTile> = (cursor..count).chain(0..cursor).filter_map(changed).collect();
-        let most = (budget / TILE_BYTES).max(1);
+        let is_video = |tile: &JobTile| tile.warm && video.is_some_and(|video| self.grid.touches(tile.index, video));
+        let free = tiles.iter().filter(|tile| is_video(tile)).count();
+        let most = (budget / TILE_BYTES).max(1) + free;
         if tiles.len() <= most {
             return (tiles, false);
         }
-        tiles.sort_by_key(|tile| !tile.rested);
+        tiles.sort_by_key(|tile| (!is_video(tile), !tile.rested));
         if let Some(next) = tiles[most..].iter().find(|tile| !tile.rested).or(tiles.get(most)) {
             self.cursor = next.index;
         }
@@ -271,6 +294,7 @@ impl ClientView {
             aim,
             shared: reader.shared.clone(),
             back: self.back.clone(),
+            video: None,
         }
     }
 }

@@ -2,6 +2,11 @@
 
 pub(crate) mod bitmap;
 pub mod clear;
+#[cfg(feature = "h264")]
+pub mod h264;
+#[cfg(not(feature = "h264"))]
+#[path = "h264_absent.rs"]
+pub mod h264;
 pub mod nsc;
 pub mod planar;
 pub mod qoi;

@@ -8,4 +8,6 @@ mod pictures;
 mod random;
 mod surfaces;
 mod tiles;
+#[cfg(feature = "h264")]
+mod videos;
 mod views;

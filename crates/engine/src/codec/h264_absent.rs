@@ -1,0 +1,31 @@
+//! Stands in for `h264` in builds without it: there is no stream, so no region is sent as video.
+
+use std::sync::Arc;
+
+use rdpmux_model::Size;
+use rdpmux_pixel::Rows;
+
+/// Cannot be made.
+#[derive(Debug)]
+pub enum Stream {}
+
+/// Cannot be made by a stream that cannot.
+#[derive(Debug, Clone)]
+pub struct Coded {
+    /// Annex B byte stream.
+    pub data: Arc<[u8]>,
+    /// The quantiser, 0 to 51.
+    pub quantizer: u8,
+}
+
+impl Stream {
+    /// `None`.
+    pub fn new(_: Size) -> Option<Self> {
+        None
+    }
+
+    /// Never called.
+    pub fn encode(&mut self, _: Rows<'_>, _: usize) -> Option<Coded> {
+        match *self {}
+    }
+}
