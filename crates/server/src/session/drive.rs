@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use rdpmux_engine::{ClientView, FrameJob, Pacer, PacerConfig, Pipeline, Profile, Quality, Readiness};
+use rdpmux_engine::{
+    ClientView, FrameJob, Pacer, PacerConfig, Pipeline, Profile, Quality, Readiness, VideoForm, VideoProfile,
+};
 use rdpmux_model::{FrameId, Generation, HeadState, InputEvent, QueueDepth, SessionId, Size};
 use rdpmux_rdp::{CacheOffer, CloseReason, FramePipe, FrameWriter, Session, SessionError, SessionEvent};
 use tokio::io::{AsyncReadExt, ReadHalf};
@@ -426,6 +428,7 @@ impl Drive {
         let profile = Profile {
             byte_budget: self.quality.budget(self.pacer.stats().bytes_per_second),
             quant: self.quality.quant(),
+            video: video(kind, self.pacer.bytes_per(VIDEO_PICTURE)),
             ..Profile::new(pipeline(kind))
         };
         let mut job = self.view.take_job(surface, &profile);
@@ -600,6 +603,21 @@ fn cache_tiles(pipe: FramePipe) -> u16 {
 
 /// Bytes of a whole tile in a client's bitmap cache.
 const TILE_BYTES: u32 = 64 * 64 * 4;
+/// How a client is sent videos, on a link that carries so many bytes in [`VIDEO_PICTURE`].
+fn video(pipe: FramePipe, room: Option<usize>) -> Option<VideoProfile> {
+    let form = match pipe {
+        FramePipe::Egfx { avc420: true, .. } => VideoForm::Avc420,
+        FramePipe::Egfx { avc444: true, .. } => VideoForm::Avc444,
+        _ => return None,
+    };
+    Some(VideoProfile {
+        form,
+        room: room.unwrap_or(usize::MAX),
+    })
+}
+
+/// What one of 30 pictures per second may take: 70 % of its time, so that the rest of the desktop gets through.
+const VIDEO_PICTURE: Duration = Duration::from_millis(23);
 /// A client with EGFX advertises it within this time; then the legacy pipe serves it.
 const GRAPHICS: Duration = Duration::from_secs(2);
 /// How often the view looks which tiles rest; such tiles are refined.
