@@ -206,7 +206,7 @@ fn words(command: &mut Command, config: &Config<'_>, address: &str) {
             command.args(config.more).arg(address);
         }
         Kind::TigerVnc => {
-            command.args(["-SecurityTypes", "None", "-RemoteResize=0", "-Shared", "-FullScreen"]);
+            command.args(["-SecurityTypes", "None", "-RemoteResize=0", "-Shared"]);
             command.args(config.more).arg(address.replace(':', "::"));
         }
     }

@@ -1,14 +1,14 @@
 //! Key press to pixel: a letter is typed into the client's screen, the guest answers with the next frame, and the moment
 //! is taken at which the client shows it. One key after the other, not in step with anybody's timer.
 
-use super::net::Link;
 use super::peer::Stage;
 use super::run::{Counters, Figures, Keys, Plan};
-use super::sampler::{Motion, quantile};
-use super::screen::Screen;
-use super::source;
-use super::x11::Keyboard;
 use crate::e2e::client::Client;
+use crate::e2e::net::Link;
+use crate::e2e::sampler::{Motion, quantile};
+use crate::e2e::screen::Screen;
+use crate::e2e::source;
+use crate::e2e::x11::Keyboard;
 use anyhow::Result;
 use bench_pictures::Workload;
 use std::time::{Duration, Instant};
@@ -52,6 +52,11 @@ pub fn run(plan: &Plan, link: &Link, stage: &mut Stage, client: &mut Client, scr
         std::thread::sleep(GAP + Duration::from_millis(u64::from(key) * 37 % 90));
     }
     let after = Counters::take(link, stage, client)?;
+    // The pointer would be in the picture.
+    client
+        .display
+        .point(crate::e2e::display::WIDTH - 1, crate::e2e::display::HEIGHT - 1)?;
+    std::thread::sleep(Duration::from_secs(1));
     let (truth, shown) = (source::picture(Workload::Echo, next - 1), screen.picture()?);
     seen.sort_by(f64::total_cmp);
     painted.sort_by(f64::total_cmp);

@@ -3,21 +3,15 @@
 //! rate and latency without any help from the peer; the kernel counts bytes and processor time. One bench at a time.
 
 mod keys;
-mod net;
 mod peer;
 mod rivals;
 mod run;
-mod sampler;
-mod screen;
-mod slow;
-mod source;
 mod table;
 mod usage;
-mod x11;
 
 use super::row::Table;
-use crate::e2e::daemon;
-use crate::root;
+use crate::e2e::{daemon, net};
+use crate::{root, setup};
 use anyhow::{Context, Result, bail, ensure};
 use bench_pictures::Workload;
 use clap::Args;
@@ -52,8 +46,12 @@ pub fn run(options: &Options, table: &mut Table) -> Result<()> {
     if std::env::var_os("NOBUILD").is_none() {
         daemon::build()?;
     }
+    let plans = plans(options)?;
+    if plans.iter().any(|plan| !plan.peer.is_product()) && !setup::has_bench() {
+        bail!("peers are missing: run `cargo xtask setup --bench`, or measure the product alone with --peer rdpmux");
+    }
     let mut all: Vec<Figures> = Vec::new();
-    for plan in plans(options)? {
+    for plan in plans {
         match run::run(&plan, |figures| println!("  {}", figures.line())) {
             Ok(figures) => all.extend(figures),
             // One peer that fails must not cost the figures of the others.

@@ -1,13 +1,13 @@
 //! The peers: which server shows the guest, how its source is started, and which client looks. What all peers share is
 //! the guest, the link, the client's screen and the sampler.
 
-use super::net::{self, Link};
 use super::rivals;
-use super::source::Source;
 use crate::e2e::client::{Client, Config, Kind};
 use crate::e2e::daemon::{self, Daemon};
+use crate::e2e::net::{self, Link};
 use crate::e2e::process::Process;
 use crate::e2e::report::Case;
+use crate::e2e::source::Source;
 use crate::e2e::{vm, wait};
 use crate::root;
 use anyhow::{Context, Result, bail};
@@ -53,7 +53,12 @@ pub const ALL: &[Peer] = &[
         Kind::FreeRdp3,
         &["/sec:nla", "+rfx", "-gfx"],
     ),
-    peer("qemu-vnc", Server::QemuVnc, Kind::TigerVnc, &[]),
+    peer(
+        "qemu-vnc",
+        Server::QemuVnc,
+        Kind::TigerVnc,
+        &["-geometry", "1920x1080+0+0"],
+    ),
 ];
 
 const fn peer(name: &'static str, server: Server, client: Kind, more: &'static [&'static str]) -> Peer {
@@ -134,14 +139,14 @@ impl Peer {
         Ok(Stage { source, servers })
     }
 
-    /// Whether the source is a guest of QEMU.
-    pub fn has_guest(&self) -> bool {
-        !matches!(self.server, Server::Shadow2 | Server::Shadow3)
+    /// Whether it speaks RDP and is not ours: what the goals compare with.
+    pub fn is_rival(&self) -> bool {
+        !matches!(self.server, Server::QemuVnc | Server::Rdpmux)
     }
 
-    /// Whether it speaks RDP.
-    pub fn is_rdp(&self) -> bool {
-        self.server != Server::QemuVnc
+    /// Whether it is ours.
+    pub fn is_product(&self) -> bool {
+        self.server == Server::Rdpmux
     }
 
     fn port(&self) -> u16 {

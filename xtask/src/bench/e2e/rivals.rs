@@ -1,8 +1,8 @@
 //! How the other servers are started: their configuration, certificates and passwords. All listen at the server's end of
 //! the link; called by `peer`.
 
-use super::net::Link;
 use super::peer::{PASSWORD, PORT, USER};
+use crate::e2e::net::Link;
 use crate::e2e::process::Process;
 use crate::e2e::report::Case;
 use crate::e2e::wait;

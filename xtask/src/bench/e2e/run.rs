@@ -1,14 +1,15 @@
 //! One peer on one link: starts everything, plays the workloads one after the other and takes the figures of each.
 
-use super::net::{self, Link};
 use super::peer::{Peer, Stage};
-use super::sampler::{self, Control, Motion};
-use super::screen::Screen;
-use super::source::Played;
-use super::{keys, source, usage};
+use super::{keys, usage};
 use crate::e2e::client::Client;
+use crate::e2e::net::{self, Link};
 use crate::e2e::picture::Picture;
 use crate::e2e::report::Case;
+use crate::e2e::sampler::{self, Control, Motion};
+use crate::e2e::screen::Screen;
+use crate::e2e::source;
+use crate::e2e::source::Played;
 use crate::e2e::wait;
 use crate::root;
 use anyhow::{Context, Result};
@@ -27,7 +28,7 @@ pub struct Plan {
 /// What came out for one workload.
 #[derive(Clone, Debug)]
 pub struct Figures {
-    pub peer: &'static str,
+    pub peer: Peer,
     pub link: &'static str,
     pub workload: Workload,
     pub motion: Motion,
@@ -85,11 +86,12 @@ pub fn run(plan: &Plan, mut tell: impl FnMut(&Figures)) -> Result<Vec<Figures>> 
             client = Some(plan.peer.look(&case, &link, "client")?);
         }
         let client = client.as_mut().context("there is a client")?;
-        let figures = one(plan, *workload, &link, &mut stage, client).with_context(|| workload.name().to_owned())?;
+        let figures = one(plan, *workload, &link, &mut stage, client).with_context(|| workload.name().to_owned());
         let _ = client
             .display
             .with_pointer()?
             .save(&case.folder.join(format!("{}.png", workload.name())));
+        let figures = figures?;
         tell(&figures);
         all.push(figures);
     }
@@ -192,7 +194,7 @@ impl Counters {
     ) -> Result<Figures> {
         let busy = self.machine.0 - before.machine.0;
         Ok(Figures {
-            peer: plan.peer.name,
+            peer: plan.peer,
             link: plan.link.name,
             workload,
             motion: Motion::default(),
@@ -214,6 +216,11 @@ impl Figures {
     /// Bytes per frame that arrived.
     pub fn bytes_per_frame(&self) -> f64 {
         self.bytes as f64 / self.motion.frames.max(1) as f64
+    }
+
+    /// Milliseconds of processor time of the server per frame that arrived.
+    pub fn server_per_frame(&self) -> f64 {
+        self.server * 1e3 / self.motion.frames.max(1) as f64
     }
 
     /// Percent of one processor that the server used while the source played.

@@ -1,14 +1,14 @@
-//! What is looked at: a QEMU whose guest paints the bench's pictures, or an X server with the same ones. The guest is told
+//! What benches and graphics cases look at: a QEMU whose guest paints the bench's pictures, or an X server with the same ones. The guest is told
 //! what to paint, and tells when it has painted, through its second serial port; those moments are the start of every
 //! latency. One clock: ours.
 
+use super::display::Display;
+use super::picture::Picture;
+use super::process::Process;
+use super::report::Case;
+use super::vm::{self, Guest, Qemu};
+use super::wait;
 use super::x11::Canvas;
-use crate::e2e::display::Display;
-use crate::e2e::picture::Picture;
-use crate::e2e::process::Process;
-use crate::e2e::report::Case;
-use crate::e2e::vm::{self, Guest, Qemu};
-use crate::e2e::wait;
 use anyhow::{Context, Result, bail};
 use bench_pictures::{Area, HEIGHT, Painter, STRIDE, WIDTH, Workload};
 use std::collections::HashMap;
@@ -23,9 +23,10 @@ use std::time::{Duration, Instant};
 pub struct Source {
     /// What of it counts as the server's: QEMU, but for the guest's processors.
     pub serving: Option<Process>,
+    // Dropped before the screen: the painter ends first.
+    commands: Commands,
     /// Screen of an X source.
     display: Option<Display>,
-    commands: Commands,
     told: Arc<Mutex<Told>>,
 }
 
@@ -108,9 +109,8 @@ impl Source {
         let (sender, orders) = channel();
         let into = Arc::clone(&told);
         std::thread::spawn(move || {
-            if let Err(error) = paint(&canvas, &orders, &into) {
-                eprintln!("bench: the painter of the X source: {error:#}");
-            }
+            // An error is the end of the screen; who waits for a picture says so.
+            let _ = paint(&canvas, &orders, &into);
         });
         Ok(Self {
             serving: None,

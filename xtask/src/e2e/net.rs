@@ -1,9 +1,9 @@
 //! Two network namespaces with a link between them: a veth pair, or an emulated slow link (see `slow`). A namespace is
 //! held by a sleeping process that the kernel ends with us, so nothing is left behind. Needs root.
 
+use super::process::Process;
 use super::slow::Slow;
-use crate::e2e::process::Process;
-use crate::e2e::wait;
+use super::wait;
 use crate::steps;
 use anyhow::{Context, Result, ensure};
 use std::fs;

@@ -1,9 +1,9 @@
 //! Looks at a client's framebuffer a thousand times a second and writes down when each frame was whole there. From that
 //! and the source's own moments come frame rate and latency; a few pictures taken on the way give the quality of motion.
 
+use super::picture::{Area, Picture};
 use super::screen::Screen;
 use super::source::Played;
-use crate::e2e::picture::{Area, Picture};
 use bench_pictures::Workload;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

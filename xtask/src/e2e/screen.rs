@@ -1,7 +1,7 @@
 //! A client's framebuffer, read while it is shown: Xvfb keeps it in a file. Reading the two rows of a strip costs
 //! microseconds, so it can be asked a thousand times a second. Reads only.
 
-use crate::e2e::picture::Picture;
+use super::picture::Picture;
 use anyhow::{Context, Result, ensure};
 use bench_pictures::{HEIGHT, STRIP_WIDTH, WIDTH};
 use std::fs::File;

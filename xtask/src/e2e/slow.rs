@@ -3,8 +3,8 @@
 //! us as a datagram. Made by `net`.
 
 use super::net::{Limits, Namespace};
-use crate::e2e::process::Process;
-use crate::e2e::wait;
+use super::process::Process;
+use super::wait;
 use anyhow::Result;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
