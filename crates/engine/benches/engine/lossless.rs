@@ -2,14 +2,13 @@
 //! ClearCodec, so what it would send instead is the peer where there is one: bytes as they are, or planar.
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use rdpmux_engine::codec::clear::Clear;
 use rdpmux_engine::codec::zgfx::Zgfx;
 use rdpmux_engine::codec::{planar, qoi, rle};
 use rdpmux_model::{BulkCompressor, RasterCompressor, Size};
 
-use crate::figure::{Figures, best, print};
+use crate::figure::{Figures, best, print, processor_time};
 use crate::freerdp::{Codec, FreeRdp};
 use crate::lossy::theirs;
 use crate::screens::{Screen, Tile};
@@ -81,13 +80,13 @@ fn zgfx(screen: &Screen) {
     };
     // A small part of the frame is enough of the peer, which is slow on it.
     let part = &messages[..messages.len().min(48)];
-    let start = Instant::now();
+    let start = processor_time();
     let mut theirs = ironrdp_graphics::zgfx::Compressor::new();
     for message in part {
         black_box(theirs.compress(message).expect("compressible"));
     }
     let theirs = Figures {
-        seconds: start.elapsed().as_secs_f64() * messages.len() as f64 / part.len() as f64,
+        seconds: (processor_time() - start) * messages.len() as f64 / part.len() as f64,
         ..Figures::default()
     };
     let name = format!("{}: ZGFX of raw tiles", screen.name);
