@@ -4,11 +4,15 @@
 use std::collections::{HashMap, VecDeque};
 
 /// The directory of one client's cache. Empty, and of no use, until it is given room.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct BitmapCache {
     /// Tiles that the client has room for.
     room: u16,
     slots: HashMap<u64, u16>,
+    /// Slots that were used so far are those up to this one.
+    used: u16,
+    /// Slots that may hold anything.
+    stale: VecDeque<u16>,
     /// What is kept, longest unused first.
     order: VecDeque<u64>,
 }
@@ -41,10 +45,12 @@ impl BitmapCache {
         if self.room == 0 || self.slots.contains_key(&key) {
             return None;
         }
-        let kept = u16::try_from(self.order.len()).unwrap_or(u16::MAX);
-        let place = if kept < self.room {
+        let place = if let Some(slot) = self.stale.pop_front() {
+            Place { slot, is_taken: true }
+        } else if self.used < self.room {
+            self.used += 1;
             Place {
-                slot: kept + 1,
+                slot: self.used,
                 is_taken: false,
             }
         } else {
@@ -59,10 +65,18 @@ impl BitmapCache {
         Some(place)
     }
 
+    /// Is of another client as well, whose cache holds other things: nothing that is kept is common to both.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        self.used = self.used.max(other.used);
+        self.stale = (1..=self.used).collect();
+        self.slots.clear();
+        self.order.clear();
+    }
+
     /// Takes over what the client kept from an earlier session, as far as there is room: the slot of each key in order.
     /// Something of another size has no key, but takes a slot. Only into an empty cache.
     pub(crate) fn import(&mut self, keys: impl Iterator<Item = Option<u64>>) -> Vec<u16> {
-        if !self.order.is_empty() {
+        if self.used > 0 {
             return Vec::new();
         }
         let fitting = keys.take(usize::from(self.room)).zip(0..);
@@ -89,6 +103,24 @@ mod tests {
         assert_eq!((cache.keep(5), cache.find(5)), (None, Some(1)));
         assert_eq!(cache.keep(7), place(1, true));
         assert_eq!((cache.find(5), cache.find(6), cache.find(7)), (None, Some(2), Some(1)));
+    }
+
+    #[test]
+    fn a_cache_for_two_clients_counts_on_neither() {
+        let mut caches = [BitmapCache::default(), BitmapCache::default()];
+        for (cache, keys) in caches.iter_mut().zip([1..3, 5..8_u64]) {
+            cache.set_room(4);
+            keys.for_each(|key| drop(cache.keep(key)));
+        }
+        let [mut cache, other] = caches;
+        cache.absorb(&other);
+        assert_eq!((cache.find(1), cache.find(5)), (None, None));
+        let places: Vec<_> = (10..15).filter_map(|key| cache.keep(key)).collect();
+        assert_eq!(
+            places.iter().map(|place| place.slot).collect::<Vec<_>>(),
+            [1, 2, 3, 4, 1]
+        );
+        assert_eq!(places.iter().filter(|place| !place.is_taken).count(), 1);
     }
 
     #[test]

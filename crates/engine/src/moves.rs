@@ -22,7 +22,7 @@ pub(crate) struct Move {
 }
 
 /// How often to look: content in which nothing moves (a video) is looked at more and more rarely.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Patience {
     failures: u32,
     skip: u32,

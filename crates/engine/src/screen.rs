@@ -14,7 +14,7 @@ use crate::{TileGrid, TileRect};
 /// One client's picture.
 ///
 /// INVARIANT: `pixels` holds 4 bytes per pixel of the grid's size, `tiles` one entry per tile of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Screen {
     pub(crate) grid: TileGrid,
     /// B, G, R, 255. Where a tile is rough, the exact form of what the client shows roughly.
@@ -147,6 +147,15 @@ impl Screen {
             (false, true) => self.rough += 1,
             _ => {}
         }
+    }
+
+    /// Speaks for another client as well, which shows the same pixels.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        for (tile, shown) in other.tiles.iter().enumerate() {
+            self.tiles[tile].known &= shown.known;
+            self.sent_roughly(tile, shown.rough);
+        }
+        self.cache.absorb(&other.cache);
     }
 
     /// Does what the client does with a copy. Both rectangles are inside the screen; they may overlap.

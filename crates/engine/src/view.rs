@@ -41,7 +41,7 @@ struct TileState {
 }
 
 /// Since when a tile must be unchanged to count as at rest.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Rest {
     settled: Generation,
     mark: Option<Generation>,
@@ -211,6 +211,37 @@ impl ClientView {
         }
         let now = frame.generation;
         self.rest.settled = self.rest.mark.replace(now).unwrap_or(Generation(0));
+    }
+
+    /// A view of another client that shows the same as this one's. `None` while a job of it is under way.
+    pub fn fork(&mut self) -> Option<Self> {
+        self.take_back();
+        Some(Self {
+            grid: self.grid,
+            tiles: self.tiles.clone(),
+            complete: self.complete,
+            cursor: self.cursor,
+            screen: Some(self.screen.clone()?),
+            back: Arc::new(Mutex::default()),
+            cache_tiles: self.cache_tiles,
+            rest: self.rest.clone(),
+        })
+    }
+
+    /// From now on this view is of its own client and of `other`'s, which shows the same pixels: what either has only
+    /// roughly is rough, and of the bitmap caches nothing is known. `false`, and nothing changes, if they do not show the
+    /// same, or a job of either is under way.
+    pub fn absorb(&mut self, other: &mut Self, reader: &SurfaceReader) -> bool {
+        self.take_back();
+        other.take_back();
+        let in_step = self.is_current(reader) && self.complete == other.complete && self.grid == other.grid;
+        match (&mut self.screen, &other.screen) {
+            (Some(screen), Some(other)) if in_step => {
+                screen.absorb(other);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Takes the screen back from a finished job. Returns its size; 0 × 0 if there is none.

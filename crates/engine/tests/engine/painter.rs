@@ -9,6 +9,7 @@ use ironrdp_pdu::codecs::rfx::{EntropyAlgorithm, Quant, Tile};
 use rdpmux_model::{Client, EncodedFrame, FrameCommand, Rect, RfxQuant, RfxTile, Size, TilePayload};
 
 /// What the client shows: B, G, R, 255; and what it keeps.
+#[derive(Clone)]
 pub struct Painter {
     pub size: Size,
     pub pixels: Vec<u8>,

@@ -245,3 +245,49 @@ fn a_refresh_sends_the_tiles_it_names() {
     view.invalidate();
     assert_eq!(area(next(&mut view, &reader, &profile)), SIZE.area() as usize);
 }
+
+#[test]
+fn views_in_step_are_one_and_a_fork_goes_on_alone() {
+    let mut picture = pictures::photo(SIZE);
+    let (mut writer, reader) = shown(&picture);
+    let profile = Profile::new(EGFX);
+    let (mut group, mut joiner) = (ClientView::new(), ClientView::new());
+    let mut painters = [Painter::new(SIZE), Painter::new(SIZE), Painter::new(SIZE)];
+    assert!(!group.absorb(&mut joiner, &reader), "neither shows anything");
+    painters[0].paint(&next(&mut group, &reader, &profile).expect("a picture"));
+    group.tick_rest(&reader);
+    group.tick_rest(&reader);
+    while let Some(job) = group.take_refinement(&reader, &profile) {
+        painters[0].paint(&job.encode());
+    }
+    assert!(!group.absorb(&mut joiner, &reader));
+    painters[1].paint(&next(&mut joiner, &reader, &profile).expect("a picture"));
+    assert!(group.absorb(&mut joiner, &reader));
+    assert!(group.needs_refinement(), "the joiner has it only roughly");
+    painters[2] = painters[1].clone();
+    let mut alone = group.fork().expect("no job under way");
+    invert(&mut picture, 70, 5);
+    commit(&mut writer, &picture, SIZE.rect());
+    let change = next(&mut group, &reader, &profile).expect("a change");
+    painters[..2].iter_mut().for_each(|painter| painter.paint(&change));
+    invert(&mut picture, 170, 50);
+    commit(&mut writer, &picture, SIZE.rect());
+    for _ in 0..2 {
+        group.tick_rest(&reader);
+        alone.tick_rest(&reader);
+    }
+    while let Some(job) = group
+        .take_job(&reader, &profile)
+        .or_else(|| group.take_refinement(&reader, &profile))
+    {
+        let frame = job.encode();
+        painters[..2].iter_mut().for_each(|painter| painter.paint(&frame));
+    }
+    while let Some(job) = alone
+        .take_job(&reader, &profile)
+        .or_else(|| alone.take_refinement(&reader, &profile))
+    {
+        painters[2].paint(&job.encode());
+    }
+    assert!(painters.iter().all(|painter| painter.pixels == picture));
+}
