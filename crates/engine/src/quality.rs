@@ -57,6 +57,11 @@ impl Quality {
         STEPS[self.step]
     }
 
+    /// Whether pictures are rougher than they would be on a fast link.
+    pub fn is_reduced(&self) -> bool {
+        self.step > 0
+    }
+
     /// Most raw bytes of the next frame, for a link of so many bytes per second.
     pub fn budget(&self, bytes_per_second: Option<u64>) -> usize {
         let Some(rate) = bytes_per_second else {

@@ -14,7 +14,7 @@ use crate::{TileGrid, TileRect};
 /// One client's picture.
 ///
 /// INVARIANT: `pixels` holds 4 bytes per pixel of the grid's size, `tiles` one entry per tile of it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Screen {
     pub(crate) grid: TileGrid,
     /// B, G, R, 255. Where a tile is rough, the exact form of what the client shows roughly.
@@ -149,8 +149,23 @@ impl Screen {
         }
     }
 
-    /// Speaks for another client as well, which shows the same pixels.
+    /// The screen of a client that shows the same but will be sent other frames. Its video starts anew.
+    pub(crate) fn fork(&self) -> Self {
+        Self {
+            grid: self.grid,
+            pixels: self.pixels.clone(),
+            tiles: self.tiles.clone(),
+            rough: self.rough,
+            cache: self.cache.clone(),
+            patience: self.patience.clone(),
+            looks: self.looks.clone(),
+            stream: None,
+        }
+    }
+
+    /// Speaks for another client as well, which shows the same pixels. A video starts anew, for both.
     pub(crate) fn absorb(&mut self, other: &Self) {
+        self.stream = None;
         for (tile, shown) in other.tiles.iter().enumerate() {
             self.tiles[tile].known &= shown.known;
             self.sent_roughly(tile, shown.rough);

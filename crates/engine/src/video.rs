@@ -23,7 +23,7 @@ pub(crate) struct Look {
 /// Finds the one largest video of a desktop.
 ///
 /// INVARIANT: `tiles` has one entry per tile of `grid`.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct VideoTracker {
     grid: TileGrid,
     tiles: Vec<Heat>,

@@ -22,6 +22,8 @@ pub struct ClientView {
     tiles: Vec<TileState>,
     /// The surface's generation of which nothing was pending after the last job.
     complete: Generation,
+    /// Some tiles are newer than `complete` and others not: the last job left some.
+    is_partial: bool,
     /// Where the last job stopped, so that a small budget reaches every tile in turn.
     cursor: usize,
     /// What the client shows. A job takes it along; a job that is dropped loses it, and all is sent anew.
@@ -63,6 +65,7 @@ impl ClientView {
             grid: TileGrid::default(),
             tiles: Vec::new(),
             complete: Generation(0),
+            is_partial: false,
             cursor: 0,
             screen: None,
             back: Arc::new(Mutex::default()),
@@ -138,6 +141,7 @@ impl ClientView {
         }
         let video = self.find_video(profile);
         let (mut tiles, left) = self.pick_changed(&frame, profile.byte_budget, video);
+        self.is_partial = left;
         if !left {
             self.complete = frame.generation;
         }
@@ -220,27 +224,29 @@ impl ClientView {
             grid: self.grid,
             tiles: self.tiles.clone(),
             complete: self.complete,
+            is_partial: self.is_partial,
             cursor: self.cursor,
-            screen: Some(self.screen.clone()?),
+            screen: Some(Box::new(self.screen.as_ref()?.fork())),
             back: Arc::new(Mutex::default()),
             cache_tiles: self.cache_tiles,
             rest: self.rest.clone(),
+            video: self.video.clone(),
         })
     }
 
-    /// From now on this view is of its own client and of `other`'s, which shows the same pixels: what either has only
-    /// roughly is rough, and of the bitmap caches nothing is known. `false`, and nothing changes, if they do not show the
-    /// same, or a job of either is under way.
-    pub fn absorb(&mut self, other: &mut Self, reader: &SurfaceReader) -> bool {
+    /// Whether both clients show the same pixels, roughly or exactly. `false` while a job of either is under way.
+    pub fn is_in_step(&mut self, other: &mut Self) -> bool {
         self.take_back();
         other.take_back();
-        let in_step = self.is_current(reader) && self.complete == other.complete && self.grid == other.grid;
-        match (&mut self.screen, &other.screen) {
-            (Some(screen), Some(other)) if in_step => {
-                screen.absorb(other);
-                true
-            }
-            _ => false,
+        let whole = |view: &Self| view.screen.is_some() && view.complete > Generation(0) && !view.is_partial;
+        whole(self) && whole(other) && self.complete == other.complete && self.grid == other.grid
+    }
+
+    /// From now on this view is of its own client and of `other`'s, which is in step: what either has only roughly is
+    /// rough, and of the bitmap caches nothing is known.
+    pub fn absorb(&mut self, other: &Self) {
+        if let (Some(screen), Some(other)) = (&mut self.screen, &other.screen) {
+            screen.absorb(other);
         }
     }
 

@@ -253,16 +253,17 @@ fn views_in_step_are_one_and_a_fork_goes_on_alone() {
     let profile = Profile::new(EGFX);
     let (mut group, mut joiner) = (ClientView::new(), ClientView::new());
     let mut painters = [Painter::new(SIZE), Painter::new(SIZE), Painter::new(SIZE)];
-    assert!(!group.absorb(&mut joiner, &reader), "neither shows anything");
+    assert!(!group.is_in_step(&mut joiner), "neither shows anything");
     painters[0].paint(&next(&mut group, &reader, &profile).expect("a picture"));
     group.tick_rest(&reader);
     group.tick_rest(&reader);
     while let Some(job) = group.take_refinement(&reader, &profile) {
         painters[0].paint(&job.encode());
     }
-    assert!(!group.absorb(&mut joiner, &reader));
+    assert!(!group.is_in_step(&mut joiner));
     painters[1].paint(&next(&mut joiner, &reader, &profile).expect("a picture"));
-    assert!(group.absorb(&mut joiner, &reader));
+    assert!(group.is_in_step(&mut joiner));
+    group.absorb(&joiner);
     assert!(group.needs_refinement(), "the joiner has it only roughly");
     painters[2] = painters[1].clone();
     let mut alone = group.fork().expect("no job under way");

@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdpmux_engine::SurfaceReader;
 use rdpmux_model::{DesktopName, Generation, HeadState, InputEvent, Rights, SessionId};
+use rdpmux_rdp::FrameNumbers;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::debug;
 
 use crate::fault;
+use crate::session::stream::CommonStreams;
 use arbiter::InputArbiter;
 
 /// What a guest brings: pixels, state, and where its input goes.
@@ -47,6 +49,8 @@ struct Shared {
     state: watch::Receiver<HeadState>,
     commands: mpsc::Sender<Command>,
     viewers: AtomicUsize,
+    streams: CommonStreams,
+    numbers: FrameNumbers,
 }
 
 enum Command {
@@ -83,6 +87,8 @@ impl Desktop {
             state,
             commands,
             viewers,
+            streams: CommonStreams::default(),
+            numbers: FrameNumbers::new(),
         }));
         Self { handle, task }
     }
@@ -117,6 +123,16 @@ impl DesktopHandle {
 
     pub(crate) fn surface(&self) -> &SurfaceReader {
         &self.0.surface
+    }
+
+    /// The streams that viewers share.
+    pub(crate) fn streams(&self) -> &CommonStreams {
+        &self.0.streams
+    }
+
+    /// Numbers of frames and surfaces, the same for all viewers.
+    pub(crate) fn numbers(&self) -> FrameNumbers {
+        self.0.numbers.clone()
     }
 
     pub(crate) fn frames(&self) -> watch::Receiver<Generation> {

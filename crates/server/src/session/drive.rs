@@ -1,9 +1,9 @@
 //! Drives one session: bytes in, events to the desktop, frames out at the client's own pace.
 //!
 //! ```text
-//!   no pipe ──graphics ready──▶ idle ──pacer ready and something to show──▶ busy (encode pool)
-//!      ▲                         ▲                                            │
-//!      └──legacy resize──────────┴──────────frame queued in the outbox ◀──────┘
+//!   no stream ──graphics ready──▶ follows a stream ──pacer ready──▶ takes its next frame ──▶ outbox
+//!       ▲                              │
+//!       └──────── legacy resize ───────┘
 //! ```
 //! Control and input never wait for any of it.
 
@@ -14,14 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use rdpmux_engine::{
-    ClientView, FrameJob, Pacer, PacerConfig, Pipeline, Profile, Quality, Readiness, VideoForm, VideoProfile,
-};
+use rdpmux_engine::{Pacer, PacerConfig, Pipeline, Profile, Quality, Readiness, VideoForm, VideoProfile};
 use rdpmux_model::{FrameId, Generation, HeadState, InputEvent, QueueDepth, SessionId, Size};
 use rdpmux_rdp::{CacheOffer, CloseReason, FramePipe, FrameWriter, Session, SessionError, SessionEvent};
 use tokio::io::{AsyncReadExt, ReadHalf};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
@@ -29,10 +26,10 @@ use crate::desktop::{InputRefused, Seat};
 use crate::fault;
 use crate::listen::{Context, Stop};
 use crate::login::Stream;
-use crate::session::encode_pool::Encoded;
 use crate::session::gauge::LinkGauge;
 use crate::session::link::Link;
 use crate::session::outbox::{Outbox, Overflow};
+use crate::session::stream::{Ask, Follow, Made, Next};
 use crate::session::{GOODBYE, linger};
 
 /// Why a session ended.
@@ -64,14 +61,6 @@ pub(super) struct Farewell {
     pub(super) reason: CloseReason,
 }
 
-/// The graphics pipe and who has its writer.
-enum Pipe {
-    /// Not negotiated yet, or a legacy resize is under way.
-    None,
-    Idle(FrameWriter),
-    Busy(JoinHandle<Encoded>),
-}
-
 /// One client's session.
 pub(super) struct Drive {
     id: SessionId,
@@ -83,25 +72,23 @@ pub(super) struct Drive {
     frames: watch::Receiver<Generation>,
     state: watch::Receiver<HeadState>,
     shown: HeadState,
-    view: ClientView,
     pacer: Pacer,
     quality: Quality,
     gauge: LinkGauge,
-    pipe: Pipe,
+    /// Where frames come from. `None`: graphics are not negotiated yet, or a legacy resize is under way.
+    follow: Option<Follow>,
     /// Whether the client acknowledges frames on this pipe.
     acknowledges: bool,
-    /// A writer that replaces the one in the pool: what comes back from there is for surfaces that are gone.
-    replacement: Option<FrameWriter>,
     /// The size that a client without EGFX was told last.
     legacy_size: Size,
     unacknowledged: VecDeque<Unacknowledged>,
     suppressed: bool,
+    /// The client was hidden and may have lost what it showed.
+    repaint: bool,
     /// What the client kept of earlier sessions and waits to hear about.
     cache_offer: Option<Vec<CacheOffer>>,
     /// Motion that found the desktop's queue full.
     held_motion: Option<InputEvent>,
-    /// When the view looks again which tiles rest.
-    rest_due: Instant,
     born: Instant,
     pipe_due: Instant,
     farewell: Option<(Instant, CloseReason)>,
@@ -121,7 +108,6 @@ enum Wake {
     DesktopGone,
     Read(io::Result<usize>),
     Progress(Option<io::Result<()>>),
-    Encoded(Encoded),
     Frame,
     State,
     Time,
@@ -150,19 +136,17 @@ impl Drive {
             frames: desktop.frames(),
             state: desktop.state(),
             shown: HeadState::default(),
-            view: ClientView::new(),
             pacer: Pacer::new(PacerConfig::default()),
             quality: Quality::default(),
             gauge,
-            pipe: Pipe::None,
+            follow: None,
             acknowledges: true,
-            replacement: None,
             legacy_size: desktop.surface().size(),
             unacknowledged: VecDeque::new(),
             suppressed: false,
+            repaint: false,
             cache_offer: None,
             held_motion: None,
-            rest_due: now,
             born: now,
             pipe_due: now + GRAPHICS,
             farewell: farewell.map(|f| (now + f.after, f.reason)),
@@ -193,6 +177,7 @@ impl Drive {
     async fn serve(&mut self) -> Result<std::convert::Infallible, End> {
         let mut out = Vec::new();
         let mut events = Vec::new();
+        self.rdp.share_numbers(self.seat.desktop().numbers());
         self.rdp.start(&mut events, &mut out);
         self.push(out)?;
         events.into_iter().try_for_each(|event| self.on_event(event))?;
@@ -216,7 +201,7 @@ impl Drive {
             reader,
             inbound,
             outbox,
-            pipe,
+            follow,
             frames,
             state,
             ..
@@ -227,7 +212,7 @@ impl Drive {
             () = seat.ended() => Wake::DesktopGone,
             read = reader.read_buf(inbound) => Wake::Read(read),
             progress = outbox.progress() => Wake::Progress(progress),
-            encoded = pipe.encoded() => Wake::Encoded(encoded),
+            () = made(follow) => Wake::Frame,
             changed = frames.changed() => if changed.is_ok() { Wake::Frame } else { Wake::DesktopGone },
             changed = state.changed() => if changed.is_ok() { Wake::State } else { Wake::DesktopGone },
             () = tokio::time::sleep_until(due) => Wake::Time,
@@ -251,7 +236,6 @@ impl Drive {
             }
             Wake::Progress(Some(Err(error))) => Err(End::Io(error)),
             Wake::Progress(Some(Ok(()))) => Err(End::Client),
-            Wake::Encoded(encoded) => self.on_encoded(encoded),
             Wake::Frame => Ok(()),
             Wake::State => self.show_state(),
             Wake::Time => self.on_time(),
@@ -284,11 +268,13 @@ impl Drive {
             SessionEvent::Input(event) => return self.on_input(event),
             SessionEvent::Suppress(suppressed) => {
                 self.suppressed = suppressed;
-                if !suppressed {
-                    self.view.invalidate();
+                self.repaint |= !suppressed;
+            }
+            SessionEvent::Refresh(rects) => {
+                if let Some(follow) = &self.follow {
+                    follow.refresh(rects);
                 }
             }
-            SessionEvent::Refresh(rects) => rects.into_iter().for_each(|rect| self.view.invalidate_rect(rect)),
             // Nothing is asked yet.
             SessionEvent::RoundTrip { .. } | SessionEvent::Bandwidth { .. } => {}
             SessionEvent::Shutdown => return Err(End::Client),
@@ -299,8 +285,6 @@ impl Drive {
     fn on_pipe(&mut self, writer: FrameWriter) {
         debug!(session = %self.id, pipe = ?writer.kind(), "graphics ready");
         self.acknowledges = writer.acknowledges();
-        self.view = ClientView::with_cache(cache_tiles(writer.kind()));
-        self.view.tick_rest(self.seat.desktop().surface());
         let max_frames = self.context.config.limits.frames_in_flight;
         let config = PacerConfig {
             acknowledges: self.acknowledges,
@@ -309,11 +293,7 @@ impl Drive {
         };
         self.pacer = Pacer::new(config);
         self.unacknowledged.clear();
-        if matches!(self.pipe, Pipe::Busy(_)) {
-            self.replacement = Some(writer);
-        } else {
-            self.pipe = Pipe::Idle(writer);
-        }
+        self.follow = Some(Follow::alone(self.id, writer, self.seat.desktop().surface()));
     }
 
     fn on_input(&mut self, event: InputEvent) -> Result<(), End> {
@@ -351,26 +331,27 @@ impl Drive {
         }
     }
 
-    fn on_encoded(&mut self, encoded: Encoded) -> Result<(), End> {
-        if let Some(writer) = self.replacement.take() {
-            self.pipe = Pipe::Idle(writer);
-            return Ok(());
+    /// Hands a frame to the outbox.
+    fn send(&mut self, made: &Made) -> Result<(), End> {
+        let mut out = Vec::new();
+        if let Some(follow) = &self.follow {
+            follow.frame(made, &mut out);
         }
-        let (id, bytes) = encoded.result.map_err(|error| End::Bug(error.to_string()))?;
         let now = Instant::now();
-        self.gauge.tell(now, self.acknowledges, &mut self.pacer);
-        self.pacer.on_sent(now.into_std(), id, bytes.len());
-        let rate = self.pacer.stats().bytes_per_second;
-        self.quality.note(now.into_std(), encoded.raw, bytes.len(), rate);
-        self.outbox.push(bytes)?;
-        if self.acknowledges {
+        if let Some(id) = made.id {
+            self.gauge.tell(now, self.acknowledges, &mut self.pacer);
+            self.pacer.on_sent(now.into_std(), id, out.len());
+            let rate = self.pacer.stats().bytes_per_second;
+            self.quality.note(now.into_std(), made.raw, out.len(), rate);
+        }
+        self.push(out)?;
+        if let Some(id) = made.id.filter(|_| self.acknowledges) {
             self.unacknowledged.push_back(Unacknowledged {
                 id,
                 end: self.outbox.queued(),
                 delivered: None,
             });
         }
-        self.pipe = Pipe::Idle(encoded.writer);
         Ok(())
     }
 
@@ -382,7 +363,7 @@ impl Drive {
             self.push(out)?;
             return Err(End::Farewell);
         }
-        if matches!(self.pipe, Pipe::None) && self.pipe_due <= now {
+        if self.follow.is_none() && self.pipe_due <= now {
             if self.pipe_due > self.born + GRAPHICS {
                 return Err(End::Stalled("did not finish a reactivation"));
             }
@@ -394,9 +375,8 @@ impl Drive {
         if self.ack_due().is_some_and(|due| due <= now) {
             return Err(End::Stalled("acknowledged no frame"));
         }
-        if self.rest_due <= now {
-            self.view.tick_rest(self.seat.desktop().surface());
-            self.rest_due = now + REST;
+        if let Some(follow) = &self.follow {
+            follow.tick(now, self.seat.desktop().surface());
         }
         if let Some(motion) = self.held_motion.take() {
             self.on_input(motion)?;
@@ -404,56 +384,74 @@ impl Drive {
         Ok(())
     }
 
-    /// Starts a frame if the client can take one and lacks something.
+    /// Sends what the client lacks, as far as it can take it now.
     fn pump(&mut self) -> Result<(), End> {
-        self.pacer
-            .on_backlog(usize::try_from(self.outbox.backlog()).unwrap_or(usize::MAX));
-        let Pipe::Idle(writer) = &mut self.pipe else {
-            return Ok(());
-        };
-        if let Some(entries) = self.cache_offer.take() {
-            let keys = entries
-                .iter()
-                .map(|entry| (entry.bytes == TILE_BYTES).then_some(entry.key));
-            let slots = self.view.import_cache(self.seat.desktop().surface(), keys);
-            writer
-                .accept_cache(slots)
-                .map_err(|error| End::Bug(error.to_string()))?;
-        }
-        if self.suppressed || self.pacer.ready(Instant::now().into_std()) != Readiness::Ready {
-            return Ok(());
-        }
-        let kind = writer.kind();
-        let surface = self.seat.desktop().surface();
-        let profile = Profile {
-            byte_budget: self.quality.budget(self.pacer.stats().bytes_per_second),
-            quant: self.quality.quant(),
-            video: video(kind, self.pacer.bytes_per(VIDEO_PICTURE)),
-            ..Profile::new(pipeline(kind))
-        };
-        let mut job = self.view.take_job(surface, &profile);
-        if job.is_none() && self.view.needs_refinement() {
-            job = self.view.take_refinement(surface, &profile);
-        }
-        match job {
-            Some(job) if self.needs_reactivation(kind, &job) => self.reactivate(job.size()),
-            Some(job) => {
-                self.submit(job);
-                Ok(())
+        let backlog = usize::try_from(self.outbox.backlog()).unwrap_or(usize::MAX);
+        self.pacer.on_backlog(backlog);
+        while self.can_send() {
+            let Some(next) = self.next_frame()? else { return Ok(()) };
+            match next {
+                Next::Frame(made) => self.send(&made)?,
+                Next::Wait => return Ok(()),
+                Next::Nothing => return self.join(),
+                Next::Resize(size) => return self.reactivate(size),
+                Next::Failed(error) => return Err(End::Bug(error)),
             }
-            None => Ok(()),
         }
+        Ok(())
     }
 
-    fn submit(&mut self, job: FrameJob) {
-        match std::mem::replace(&mut self.pipe, Pipe::None) {
-            Pipe::Idle(writer) => self.pipe = Pipe::Busy(self.context.pool.submit(job, writer, self.born.elapsed())),
-            other => self.pipe = other,
-        }
+    fn can_send(&self) -> bool {
+        !self.suppressed && self.pacer.ready(Instant::now().into_std()) == Readiness::Ready
     }
 
-    fn needs_reactivation(&self, kind: FramePipe, job: &FrameJob) -> bool {
-        !matches!(kind, FramePipe::Egfx { .. }) && job.size() != self.legacy_size
+    fn next_frame(&mut self) -> Result<Option<Next>, End> {
+        let Some(follow) = &mut self.follow else {
+            return Ok(None);
+        };
+        let surface = self.seat.desktop().surface();
+        if let Some(entries) = &self.cache_offer
+            && follow.leave()
+            && follow
+                .import_cache(entries, surface)
+                .map_err(|error| End::Bug(error.to_string()))?
+        {
+            self.cache_offer = None;
+        }
+        if self.repaint && follow.leave() {
+            follow.refresh([surface.size().rect()]);
+            self.repaint = false;
+        }
+        if self.quality.is_reduced() {
+            // A link that needs rougher pictures does not decide for the others.
+            follow.leave();
+        }
+        let kind = follow.kind();
+        let ask = Ask {
+            surface,
+            profile: Profile {
+                byte_budget: self.quality.budget(self.pacer.stats().bytes_per_second),
+                quant: self.quality.quant(),
+                video: video(kind, self.pacer.bytes_per(VIDEO_PICTURE)),
+                ..Profile::new(pipeline(kind))
+            },
+            told: (!matches!(kind, FramePipe::Egfx { .. })).then_some(self.legacy_size),
+            pool: &self.context.pool,
+        };
+        Ok(Some(follow.next(&ask)))
+    }
+
+    /// A client that shows everything shares the frames to come with others who do.
+    fn join(&mut self) -> Result<(), End> {
+        let common = self.seat.desktop().streams();
+        let Some(follow) = self.follow.as_mut().filter(|_| !self.quality.is_reduced()) else {
+            return Ok(());
+        };
+        let Some(made) = follow.join(common, Instant::now()) else {
+            return Ok(());
+        };
+        debug!(session = %self.id, "shares its frames");
+        self.send(&made)
     }
 
     /// Changes the size of a desktop without EGFX. The pipe comes back with `Reactivated`.
@@ -461,7 +459,7 @@ impl Drive {
         let mut out = Vec::new();
         self.rdp.resize_legacy(size, &mut out);
         self.legacy_size = size;
-        self.pipe = Pipe::None;
+        self.follow = None;
         self.pipe_due = Instant::now() + self.context.config.limits.write;
         self.push(out)
     }
@@ -496,17 +494,16 @@ impl Drive {
         if let Some((time, _)) = &self.farewell {
             at(*time);
         }
-        match &self.pipe {
-            Pipe::None => at(self.pipe_due),
-            Pipe::Idle(_) => {
+        match &self.follow {
+            None => at(self.pipe_due),
+            Some(follow) => {
                 if let Readiness::Until(time) = self.pacer.ready(Instant::now().into_std()) {
                     at(Instant::from_std(time));
                 }
-                if self.view.needs_refinement() {
-                    at(self.rest_due);
+                if let Some(rest) = follow.rest_due() {
+                    at(rest);
                 }
             }
-            Pipe::Busy(_) => {}
         }
         if let Some(time) = self.ack_due() {
             at(time);
@@ -518,16 +515,11 @@ impl Drive {
     }
 }
 
-impl Pipe {
-    /// Resolves when the frame in the pool is ready. Cancel-safe.
-    async fn encoded(&mut self) -> Encoded {
-        match self {
-            Self::Busy(job) => match job.await {
-                Ok(encoded) => encoded,
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
-            },
-            Self::None | Self::Idle(_) => std::future::pending().await,
-        }
+/// Resolves when the stream has a new frame. Cancel-safe.
+async fn made(follow: &mut Option<Follow>) {
+    match follow {
+        Some(follow) => follow.changed().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -589,20 +581,6 @@ fn pipeline(pipe: FramePipe) -> Pipeline {
     }
 }
 
-/// Whole tiles that the client's bitmap cache has room for.
-fn cache_tiles(pipe: FramePipe) -> u16 {
-    match pipe {
-        FramePipe::Egfx {
-            cache_slots,
-            cache_bytes,
-            ..
-        } => cache_slots.min((cache_bytes / TILE_BYTES).try_into().unwrap_or(u16::MAX)),
-        FramePipe::SurfaceCommands { .. } | FramePipe::Bitmap { .. } => 0,
-    }
-}
-
-/// Bytes of a whole tile in a client's bitmap cache.
-const TILE_BYTES: u32 = 64 * 64 * 4;
 /// How a client is sent videos, on a link that carries so many bytes in [`VIDEO_PICTURE`].
 fn video(pipe: FramePipe, room: Option<usize>) -> Option<VideoProfile> {
     let form = match pipe {
@@ -620,8 +598,6 @@ fn video(pipe: FramePipe, room: Option<usize>) -> Option<VideoProfile> {
 const VIDEO_PICTURE: Duration = Duration::from_millis(23);
 /// A client with EGFX advertises it within this time; then the legacy pipe serves it.
 const GRAPHICS: Duration = Duration::from_secs(2);
-/// How often the view looks which tiles rest; such tiles are refined.
-const REST: Duration = Duration::from_millis(150);
 /// The longest sleep.
 const TICK: Duration = Duration::from_secs(5);
 const RETRY_MOTION: Duration = Duration::from_millis(10);

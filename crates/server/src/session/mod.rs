@@ -7,6 +7,7 @@ pub(crate) mod encode_pool;
 mod gauge;
 pub(crate) mod link;
 mod outbox;
+pub(crate) mod stream;
 
 use std::io;
 use std::net::SocketAddr;
