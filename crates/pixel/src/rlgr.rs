@@ -1,7 +1,7 @@
 //! Last stage of a RemoteFX tile: the adaptive run-length Golomb-Rice code RLGR1 ([MS-RDPRFX] 3.1.8.1.7.3).
 //!
 //! The stream alternates between runs of zeros and single values; both sides adapt `k` (run length) and `kr` (remainder
-//! bits) in the same way. The fast form finds the end of a run in a bit mask of the values that are not 0.
+//! bits) in the same way. Runs come from a table, codes are written as one field; the fast form finds the end of a run in a bit mask of the values that are not 0.
 
 use crate::bits::BitWriter;
 use crate::cpu::dispatch;
@@ -58,26 +58,85 @@ struct Coder<'a> {
     remainder: u32,
 }
 
+/// What one Golomb-Rice code does to the remainder state, by its number of ones.
+const fn remainder_step(ones: u32) -> i32 {
+    match ones {
+        0 => -2,
+        1 => 0,
+        _ => ones as i32,
+    }
+}
+
+/// A run of zeros in code, and the state after it.
+#[derive(Clone, Copy)]
+struct Run {
+    /// A one and the rest of the run, below as many zeros as fill the width.
+    prefix: u16,
+    width: u8,
+    state: u8,
+}
+
+/// Runs that are shorter than this have their code in a table; a loop over them would be guessed wrongly most times.
+const SHORT_RUNS: usize = 64;
+
+static RUNS: [[Run; SHORT_RUNS]; STATE_MAX as usize + 1] = {
+    let mut runs = [[Run::new(0, 0); SHORT_RUNS]; STATE_MAX as usize + 1];
+    let mut state = 0;
+    while state < runs.len() {
+        let mut count = 0;
+        while count < SHORT_RUNS {
+            runs[state][count] = Run::new(state as u32, count as u32);
+            count += 1;
+        }
+        state += 1;
+    }
+    runs
+};
+
+impl Run {
+    /// At most a tile of zeros: 4096.
+    const fn new(mut state: u32, mut count: u32) -> Self {
+        let mut full = 0;
+        while count >= 1 << (state >> 3) {
+            count -= 1 << (state >> 3);
+            full += 1;
+            state = if state + 4 < STATE_MAX { state + 4 } else { STATE_MAX };
+        }
+        let k = state >> 3;
+        Self {
+            prefix: (1 << k | count) as u16,
+            width: (full + k + 1) as u8,
+            state: state.saturating_sub(6) as u8,
+        }
+    }
+}
+
 impl Coder<'_> {
     /// Run-length mode: zeros, then the value that ended them.
     #[inline(always)]
-    fn zeros(&mut self, mut count: u32, value: Option<i16>) {
-        let mut k = self.run >> 3;
-        while count >= 1 << k {
-            self.bits.put(0, 1);
-            count -= 1 << k;
-            self.run = (self.run + 4).min(STATE_MAX);
-            k = self.run >> 3;
-        }
-        let prefix = 1 << k | count;
+    fn zeros(&mut self, count: u32, value: Option<i16>) {
+        let run = if (count as usize) < SHORT_RUNS {
+            RUNS[self.run as usize][count as usize]
+        } else {
+            self.long_run(count)
+        };
+        self.run = u32::from(run.state);
+        let (prefix, width) = (u64::from(run.prefix), u32::from(run.width));
         match value {
             Some(value) => {
-                self.bits.put(prefix << 1 | u32::from(value < 0), k + 2);
-                self.golomb_rice(u32::from(value.unsigned_abs()) - 1);
+                let head = prefix << 1 | u64::from(value < 0);
+                self.golomb_rice(u32::from(value.unsigned_abs()) - 1, head, width + 1);
             }
-            None => self.bits.put(prefix, k + 1),
+            None => self.bits.put(prefix, width),
         }
-        self.run = self.run.saturating_sub(6);
+    }
+
+    /// Writes the zero bits of a run that no table has, and returns what is left.
+    fn long_run(&mut self, count: u32) -> Run {
+        let mut run = Run::new(self.run, count);
+        self.bits.repeat(false, u32::from(run.width.saturating_sub(16)));
+        run.width = run.width.min(16);
+        run
     }
 
     /// Golomb-Rice mode: one value, its sign in the lowest bit.
@@ -85,35 +144,32 @@ impl Coder<'_> {
     fn single(&mut self, value: i16) {
         let value = i32::from(value);
         let folded = ((value << 1) ^ (value >> 31)) as u32;
-        self.golomb_rice(folded);
-        self.run = if folded == 0 {
-            self.run + 3
-        } else {
-            self.run.saturating_sub(3)
-        };
+        self.golomb_rice(folded, 0, 0);
+        let step = if folded == 0 { 3 } else { -3 };
+        self.run = (self.run as i32 + step).max(0) as u32;
     }
 
+    /// `width` bits of `head`, ones, a zero and the remainder: one field for all but the rarest values.
     #[inline(always)]
-    fn golomb_rice(&mut self, value: u32) {
+    fn golomb_rice(&mut self, value: u32, head: u64, width: u32) {
         let kr = self.remainder >> 3;
         let ones = value >> kr;
-        let rest = value & ((1 << kr) - 1);
-        if ones == 0 {
-            self.bits.put(rest, 1 + kr);
-            self.remainder = self.remainder.saturating_sub(2);
-            return;
-        }
-        if ones <= 20 {
-            self.bits.put(((1 << ones) - 1) << (1 + kr) | rest, ones + 1 + kr);
+        let rest = u64::from(value & ((1 << kr) - 1));
+        if ones <= MOST_ONES {
+            let code = ((1 << ones) - 1) << (1 + kr) | rest;
+            let code_width = ones + 1 + kr;
+            self.bits.put(head << code_width | code, width + code_width);
         } else {
+            self.bits.put(head, width);
             self.bits.repeat(true, ones);
             self.bits.put(rest, 1 + kr);
         }
-        if ones > 1 {
-            self.remainder = (self.remainder + ones).min(STATE_MAX);
-        }
+        self.remainder = (self.remainder as i32 + remainder_step(ones)).clamp(0, STATE_MAX as i32) as u32;
     }
 }
+
+/// Ones that fit into a field with the widest run (17 bits with the sign) and the widest remainder (11 with its zero).
+const MOST_ONES: u32 = BitWriter::WIDEST - 17 - 11;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {

@@ -219,17 +219,17 @@ impl Search<'_> {
         if bytes.len() <= RAW_RUN {
             for &byte in bytes {
                 let (code, bits) = LITERALS[usize::from(byte)];
-                self.bits.put(u32::from(code), u32::from(bits));
+                self.bits.put(u64::from(code), u32::from(bits));
             }
             return;
         }
         for part in bytes.chunks(RAW_MAX) {
             // A match of distance 0 announces raw bytes from the next byte border on.
             self.bits.put(
-                DISTANCES[0].code << DISTANCES[0].value_bits,
+                u64::from(DISTANCES[0].code << DISTANCES[0].value_bits),
                 DISTANCES[0].code_bits + DISTANCES[0].value_bits,
             );
-            self.bits.put(part.len() as u32, 15);
+            self.bits.put(part.len() as u64, 15);
             self.bits.bytes(part);
         }
     }
@@ -243,7 +243,7 @@ impl Search<'_> {
             .rfind(|row| row.base <= distance)
             .unwrap_or(&DISTANCES[0]);
         self.bits.put(
-            row.code << row.value_bits | (distance - row.base),
+            u64::from(row.code << row.value_bits | (distance - row.base)),
             row.code_bits + row.value_bits,
         );
         if len == 3 {
@@ -253,7 +253,8 @@ impl Search<'_> {
         // As many ones as the length has bits beyond 2, a zero, and the bits below its highest.
         let log = len.ilog2();
         let ones = (1 << (log - 1)) - 1;
-        self.bits.put(ones << (1 + log) | (len - (1 << log)), 2 * log);
+        self.bits
+            .put(u64::from(ones << (1 + log) | (len - (1 << log))), 2 * log);
     }
 }
 
