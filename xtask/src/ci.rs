@@ -77,6 +77,7 @@ fn list(options: &Options) -> Result<Vec<Step>> {
         steps.push(step("e2e codecs", vec![own(&["e2e", "codecs"])?], Echo::Output));
         steps.push(step("e2e clients", vec![own(&["e2e", "clients"])?], Echo::Output));
         steps.push(step("e2e qemu", vec![own(&["e2e", "qemu"])?], Echo::Output));
+        steps.push(step("e2e graphics", vec![own(&["e2e", "graphics"])?], Echo::Output));
     }
     Ok(steps)
 }

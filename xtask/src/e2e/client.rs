@@ -3,7 +3,7 @@
 
 use super::display::Display;
 use super::picture::Picture;
-use super::process::Process;
+use super::process::{self, Process};
 use super::wait;
 use crate::root;
 use anyhow::{Context, Result, bail};
@@ -51,11 +51,7 @@ impl Client {
     /// # Errors
     /// When it cannot be started.
     pub fn start(folder: &Path, name: &str, config: &Config<'_>) -> Result<Self> {
-        Self::start_in(folder, name, config, |command| {
-            let mut same = Command::new(command.get_program());
-            same.args(command.get_args());
-            same
-        })
+        Self::start_in(folder, name, config, process::again)
     }
 
     /// The same with a command line that `wrap` puts around the client's, for a network of its own.
@@ -68,7 +64,11 @@ impl Client {
         config: &Config<'_>,
         wrap: impl FnOnce(&Command) -> Command,
     ) -> Result<Self> {
-        let display = Display::start(folder, name)?;
+        let display = match config.kind {
+            // It fills the screen and puts the picture in the middle.
+            Kind::TigerVnc => Display::start_sized(folder, name, config.size)?,
+            _ => Display::start(folder, name)?,
+        };
         let home = folder.join(format!("{name}.home"));
         fs::create_dir_all(&home)?;
         let mut command = match config.host {
@@ -206,7 +206,7 @@ fn words(command: &mut Command, config: &Config<'_>, address: &str) {
             command.args(config.more).arg(address);
         }
         Kind::TigerVnc => {
-            command.args(["-SecurityTypes", "None", "-RemoteResize=0", "-Shared"]);
+            command.args(["-SecurityTypes", "None", "-RemoteResize=0", "-Shared", "-FullScreen"]);
             command.args(config.more).arg(address.replace(':', "::"));
         }
     }

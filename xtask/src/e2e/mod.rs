@@ -6,6 +6,7 @@ mod clients;
 mod codecs;
 pub(crate) mod daemon;
 pub(crate) mod display;
+mod graphics;
 mod hostile;
 pub(crate) mod net;
 pub(crate) mod picture;
@@ -43,6 +44,8 @@ enum Name {
     Qemu,
     /// Every encoder against FreeRDP's decoders
     Codecs,
+    /// Every workload, codec and kind of client: the right picture, exactly where that is promised
+    Graphics,
     /// All suites
     All,
 }
@@ -72,10 +75,15 @@ pub fn run(options: &Options) -> Result<()> {
     } else {
         Ok(())
     };
+    let graphics = if matches!(options.suite, Name::Graphics | Name::All) {
+        graphics::run(only)
+    } else {
+        Ok(())
+    };
     let codecs = if matches!(options.suite, Name::All) {
         codecs::run(only)
     } else {
         Ok(())
     };
-    clients.and(qemu).and(codecs)
+    clients.and(qemu).and(graphics).and(codecs)
 }

@@ -1,7 +1,7 @@
 //! Two network namespaces with a link between them: a veth pair, or an emulated slow link (see `slow`). A namespace is
 //! held by a sleeping process that the kernel ends with us, so nothing is left behind. Needs root.
 
-use super::process::Process;
+use super::process::{self, Process};
 use super::slow::Slow;
 use super::wait;
 use crate::steps;
@@ -94,19 +94,8 @@ impl Namespace {
 
     /// `command` inside of it, with the same arguments, environment and folder.
     pub fn inside(&self, command: &Command) -> Command {
-        let mut inner = Command::new("nsenter");
-        inner.arg(format!("--net=/proc/{}/ns/net", self.holder.id()));
-        inner.arg(command.get_program()).args(command.get_args());
-        for (key, value) in command.get_envs() {
-            match value {
-                Some(value) => inner.env(key, value),
-                None => inner.env_remove(key),
-            };
-        }
-        if let Some(folder) = command.get_current_dir() {
-            inner.current_dir(folder);
-        }
-        inner
+        let namespace = format!("--net=/proc/{}/ns/net", self.holder.id());
+        process::below(&["nsenter", &namespace], command)
     }
 
     /// `ip WORDS` inside of it.

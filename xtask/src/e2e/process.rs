@@ -30,20 +30,7 @@ impl Process {
         let text = log.with_extension("in");
         fs::write(&text, input)?;
         let name = command.get_program().to_string_lossy().into_owned();
-        let mut guarded = Command::new("setpriv");
-        guarded
-            .args(["--pdeathsig", "KILL"])
-            .arg(command.get_program())
-            .args(command.get_args());
-        for (key, value) in command.get_envs() {
-            match value {
-                Some(value) => guarded.env(key, value),
-                None => guarded.env_remove(key),
-            };
-        }
-        if let Some(folder) = command.get_current_dir() {
-            guarded.current_dir(folder);
-        }
+        let mut guarded = below(&["setpriv", "--pdeathsig", "KILL"], command);
         guarded
             .stdin(fs::File::open(&text)?)
             .stdout(file.try_clone()?)
@@ -141,6 +128,28 @@ impl Process {
             .context("bad process id")?;
         kill_process(id, signal).with_context(|| format!("cannot signal {}", self.name))
     }
+}
+
+/// `command` started by the program and words of `starter`, with the same environment and folder.
+pub fn below(starter: &[&str], command: &Command) -> Command {
+    let mut words = starter.iter().map(std::ffi::OsStr::new).chain([command.get_program()]);
+    let mut result = Command::new(words.next().unwrap_or_else(|| command.get_program()));
+    result.args(words).args(command.get_args());
+    for (key, value) in command.get_envs() {
+        match value {
+            Some(value) => result.env(key, value),
+            None => result.env_remove(key),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        result.current_dir(folder);
+    }
+    result
+}
+
+/// `command` as it is.
+pub fn again(command: &Command) -> Command {
+    below(&[], command)
 }
 
 /// Resident memory of process `id` in KiB.

@@ -39,12 +39,12 @@ const DEBIAN: &[(&str, &str)] = &[
     ("pkg-config", "finds FreeRDP's library"),
     ("fonts-dejavu-core", "text of the bench"),
     ("openssl", "certificates of the tests"),
+    ("iproute2", "network devices of slow links"),
+    ("socat", "slow links"),
 ];
 
 /// What only the end-to-end bench compares with, and what its peers are built from.
 const BENCH: &[(&str, &str)] = &[
-    ("iproute2", "bench: the links' network devices"),
-    ("socat", "bench: slow links"),
     ("freerdp2-shadow-x11", "bench: FreeRDP 2's server"),
     ("xrdp", "bench: xrdp as a proxy of QEMU's VNC"),
     ("tigervnc-viewer", "bench: a VNC client"),

@@ -53,12 +53,7 @@ pub const ALL: &[Peer] = &[
         Kind::FreeRdp3,
         &["/sec:nla", "+rfx", "-gfx"],
     ),
-    peer(
-        "qemu-vnc",
-        Server::QemuVnc,
-        Kind::TigerVnc,
-        &["-geometry", "1920x1080+0+0"],
-    ),
+    peer("qemu-vnc", Server::QemuVnc, Kind::TigerVnc, &[]),
 ];
 
 const fn peer(name: &'static str, server: Server, client: Kind, more: &'static [&'static str]) -> Peer {

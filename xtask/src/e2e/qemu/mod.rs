@@ -31,7 +31,7 @@ pub fn run(only: Option<&str>) -> Result<()> {
     suite.finish()
 }
 
-const PASSWORD: &str = "Correct-Horse-7";
+pub(super) const PASSWORD: &str = "Correct-Horse-7";
 
 /// Who may do what in all cases: alice and bob everything, victor may only look at web1.
 const GRANTS: &str = r#"
@@ -47,7 +47,7 @@ rights = ["view"]
 "#;
 
 /// Writes a configuration that discovers the machines of the case, and its users.
-fn configure(case: &Case, more: &str) -> Result<PathBuf> {
+pub(super) fn configure(case: &Case, more: &str) -> Result<PathBuf> {
     let path = case.folder.join("rdpmux.toml");
     let mut text = String::from("listen = \"127.0.0.1:0\"\nserver_names = [\"consoles.example\"]\n");
     writeln!(text, "state_dir = {:?}", case.folder.join("state"))?;
@@ -62,7 +62,7 @@ fn configure(case: &Case, more: &str) -> Result<PathBuf> {
 }
 
 /// Starts the daemon on a configuration.
-fn serve(case: &Case, config: &PathBuf, environment: &[(&str, &str)]) -> Result<Daemon> {
+pub(super) fn serve(case: &Case, config: &PathBuf, environment: &[(&str, &str)]) -> Result<Daemon> {
     let mut command = Command::new(super::daemon::program());
     command
         .args(["serve", "--json", "--config"])
