@@ -8,4 +8,7 @@ mod handshake;
 mod hostile;
 mod legacy;
 mod pipeline;
+mod random;
 mod session;
+mod streams;
+mod videos;

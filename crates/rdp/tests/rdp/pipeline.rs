@@ -1,30 +1,28 @@
-//! The graphics pipeline message by message, and one stream for several clients.
+//! The graphics pipeline message by message.
 
 use std::sync::Arc;
 
 use ironrdp_core::{Decode as _, ReadCursor};
-use ironrdp_egfx::pdu::{self as egfx, CapabilitySet, Codec1Type, GfxPdu};
+use ironrdp_egfx::pdu::{self as egfx, CapabilitySet, GfxPdu};
 use ironrdp_graphics::zgfx::Decompressor;
-use rdpmux_model::{
-    Client, Color, EncodedFrame, FrameCommand, Generation, Point, Rect, RfxQuant, RfxTile, Size, TilePayload,
-    VideoRegion, VideoStream,
-};
+use rdpmux_model::{Client, Color, EncodedFrame, FrameCommand, Generation, Point, Rect, Size};
 use rdpmux_rdp::{CacheOffer, FrameError, FrameNumbers, FramePipe, FrameWriter, Monitor, SessionError, SessionEvent};
 
 use crate::client::{self, DESKTOP, Options, Pair};
+use crate::videos::avc420;
 
 /// Everything there is: H.264 and the large cache.
-fn able() -> CapabilitySet {
+pub fn able() -> CapabilitySet {
     CapabilitySet::V10_7 {
         flags: egfx::CapabilitiesV107Flags::empty(),
     }
 }
 
-fn pair(offer: CapabilitySet) -> (Pair, FrameWriter) {
+pub fn pair(offer: CapabilitySet) -> (Pair, FrameWriter) {
     shared(offer, &FrameNumbers::new())
 }
 
-fn shared(offer: CapabilitySet, numbers: &FrameNumbers) -> (Pair, FrameWriter) {
+pub fn shared(offer: CapabilitySet, numbers: &FrameNumbers) -> (Pair, FrameWriter) {
     let mut pair = client::connect_offering(&Options::default(), Some(offer));
     pair.session.share_numbers(numbers.clone());
     pair.start();
@@ -32,7 +30,7 @@ fn shared(offer: CapabilitySet, numbers: &FrameNumbers) -> (Pair, FrameWriter) {
     (pair, writer)
 }
 
-fn frame(size: Size, commands: Vec<FrameCommand>) -> EncodedFrame {
+pub fn frame(size: Size, commands: Vec<FrameCommand>) -> EncodedFrame {
     EncodedFrame {
         generation: Generation(1),
         size,
@@ -40,7 +38,7 @@ fn frame(size: Size, commands: Vec<FrameCommand>) -> EncodedFrame {
     }
 }
 
-fn fill(rect: Rect<Client>) -> FrameCommand {
+pub fn fill(rect: Rect<Client>) -> FrameCommand {
     FrameCommand::SolidFill {
         rect,
         color: Color { b: 1, g: 2, r: 3 },
@@ -48,14 +46,14 @@ fn fill(rect: Rect<Client>) -> FrameCommand {
 }
 
 /// The client's side of the bulk compression, and the messages in it.
-struct Tap(Decompressor);
+pub struct Tap(Decompressor);
 
 impl Tap {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(Decompressor::new())
     }
 
-    fn read(&mut self, parts: &[bytes::Bytes]) -> Vec<GfxPdu> {
+    pub fn read(&mut self, parts: &[bytes::Bytes]) -> Vec<GfxPdu> {
         let mut pdus = Vec::new();
         for part in parts {
             let mut plain = Vec::new();
@@ -68,25 +66,25 @@ impl Tap {
         pdus
     }
 
-    fn commands(&mut self, writer: &mut FrameWriter, commands: Vec<FrameCommand>) -> Vec<GfxPdu> {
+    pub fn commands(&mut self, writer: &mut FrameWriter, commands: Vec<FrameCommand>) -> Vec<GfxPdu> {
         let compressed = writer.compress(&[(0, &frame(DESKTOP, commands))], 0).expect("a frame");
         self.read(&compressed.parts)
     }
 }
 
-fn pixels(rect: Rect<Client>, seed: u8) -> Arc<[u8]> {
+pub fn pixels(rect: Rect<Client>, seed: u8) -> Arc<[u8]> {
     let shade = |i: u32| [seed, (i / 3) as u8, (i * 7 / 11) as u8 ^ seed, 0xFF];
     (0..rect.width * rect.height).flat_map(shade).collect()
 }
 
-fn clear(rect: Rect<Client>, seed: u8) -> FrameCommand {
+pub fn clear(rect: Rect<Client>, seed: u8) -> FrameCommand {
     FrameCommand::Clear {
         rect,
         pixels: pixels(rect, seed),
     }
 }
 
-fn edges(r: &ironrdp_pdu::geometry::ExclusiveRectangle) -> [u16; 4] {
+pub fn edges(r: &ironrdp_pdu::geometry::ExclusiveRectangle) -> [u16; 4] {
     [r.left, r.top, r.right, r.bottom]
 }
 
@@ -233,119 +231,6 @@ fn cached_bitmaps_are_stored_shown_and_forgotten() {
     assert_eq!(evict.cache_slot, 7);
 }
 
-fn region(rect: Rect<Client>) -> VideoRegion {
-    VideoRegion {
-        rect,
-        quantizer: 22,
-        quality: 90,
-    }
-}
-
-fn avc420(rect: Rect<Client>) -> FrameCommand {
-    FrameCommand::Video {
-        rect,
-        regions: vec![region(Rect::new(rect.x + 2, rect.y + 4, 16, 8))],
-        stream: VideoStream::Avc420(Arc::from(*b"h264")),
-    }
-}
-
-#[test]
-fn a_video_of_the_whole_desktop_is_decoded_where_it_shows() {
-    let (_pair, mut writer) = pair(able());
-    let pdus = Tap::new().commands(&mut writer, vec![avc420(DESKTOP.rect())]);
-    let [.., GfxPdu::WireToSurface1(picture), GfxPdu::EndFrame(_)] = &pdus[..] else {
-        panic!("{pdus:?}");
-    };
-    assert_eq!((picture.surface_id, picture.codec_id), (0, Codec1Type::Avc420));
-    assert_eq!(edges(&picture.destination_rectangle), [0, 0, 800, 600]);
-    let stream = egfx::Avc420BitmapStream::decode(&mut ReadCursor::new(&picture.bitmap_data)).unwrap();
-    assert_eq!(edges(&stream.rectangles[0]), [2, 4, 18, 12]);
-    let quality = &stream.quant_qual_vals[0];
-    assert_eq!((quality.quantization_parameter, quality.quality), (22, 90));
-    assert_eq!(stream.data, b"h264");
-}
-
-#[test]
-fn a_video_of_a_part_has_a_surface_of_its_own() {
-    let (_pair, mut writer) = pair(able());
-    let mut tap = Tap::new();
-    let rect = Rect::new(100, 200, 320, 240);
-    let pdus = tap.commands(&mut writer, vec![avc420(rect)]);
-    let [
-        ..,
-        GfxPdu::CreateSurface(own),
-        GfxPdu::StartFrame(_),
-        GfxPdu::WireToSurface1(picture),
-        GfxPdu::SurfaceToSurface(copy),
-        GfxPdu::EndFrame(_),
-    ] = &pdus[..]
-    else {
-        panic!("{pdus:?}");
-    };
-    assert_eq!((own.width, own.height, picture.surface_id), (320, 240, own.surface_id));
-    assert_eq!(edges(&picture.destination_rectangle), [0, 0, 320, 240]);
-    let stream = egfx::Avc420BitmapStream::decode(&mut ReadCursor::new(&picture.bitmap_data)).unwrap();
-    assert_eq!(edges(&stream.rectangles[0]), [2, 4, 18, 12]);
-    assert_eq!(
-        (copy.source_surface_id, copy.destination_surface_id),
-        (own.surface_id, 0)
-    );
-    assert_eq!(edges(&copy.source_rectangle), [2, 4, 18, 12]);
-    let to = &copy.destination_points[0];
-    assert_eq!((to.x, to.y), (102, 204));
-    // The next picture goes to the same surface; the fifth video takes the place of the one that rested longest.
-    assert_eq!(tap.commands(&mut writer, vec![avc420(rect)]).len(), 4);
-    for x in 0..4 {
-        let pdus = tap.commands(&mut writer, vec![avc420(Rect::new(x, 0, 64, 64))]);
-        let gone = pdus.iter().find_map(|p| match p {
-            GfxPdu::DeleteSurface(gone) => Some(gone.surface_id),
-            _ => None,
-        });
-        assert_eq!(gone, (x == 3).then_some(own.surface_id));
-    }
-    let new_size = writer
-        .compress(&[(0, &frame(Size::new(640, 480), Vec::new()))], 0)
-        .unwrap();
-    let deleted = tap
-        .read(&new_size.parts)
-        .into_iter()
-        .filter(|p| matches!(p, GfxPdu::DeleteSurface(_)));
-    assert_eq!(deleted.count(), 5);
-}
-
-#[test]
-fn both_views_of_a_picture_or_one_of_them_are_sent() {
-    let (_pair, mut writer) = pair(able());
-    let mut tap = Tap::new();
-    let (luma, chroma): (Arc<[u8]>, Arc<[u8]>) = (Arc::from(*b"luma"), Arc::from(*b"chroma!"));
-    for (main, auxiliary) in [(true, true), (true, false), (false, true)] {
-        let command = FrameCommand::Video {
-            rect: DESKTOP.rect(),
-            regions: vec![region(DESKTOP.rect()), region(Rect::new(1, 1, 2, 2))],
-            stream: VideoStream::Avc444 {
-                main: main.then(|| luma.clone()),
-                auxiliary: auxiliary.then(|| chroma.clone()),
-            },
-        };
-        let pdus = tap.commands(&mut writer, vec![command]);
-        let [.., GfxPdu::WireToSurface1(picture), GfxPdu::EndFrame(_)] = &pdus[..] else {
-            panic!("{pdus:?}");
-        };
-        assert_eq!(picture.codec_id, Codec1Type::Avc444v2);
-        let stream = egfx::Avc444BitmapStream::decode(&mut ReadCursor::new(&picture.bitmap_data)).unwrap();
-        let first: &[u8] = if main { &luma } else { &chroma };
-        assert_eq!((stream.stream1.data, stream.stream1.rectangles.len()), (first, 2));
-        let second = stream.stream2.as_ref().map(|s| s.data);
-        assert_eq!(second, (main && auxiliary).then_some(&chroma[..]));
-        let encoding = match (main, auxiliary) {
-            (true, true) => egfx::Encoding::LUMA_AND_CHROMA,
-            (true, false) => egfx::Encoding::LUMA,
-            _ => egfx::Encoding::CHROMA,
-        };
-        assert_eq!(stream.encoding, encoding);
-    }
-}
-
 #[test]
 fn commands_that_the_client_could_not_take_are_refused_before_a_byte_is_compressed() {
     let small = CapabilitySet::V8 {
@@ -380,38 +265,6 @@ fn commands_that_the_client_could_not_take_are_refused_before_a_byte_is_compress
         assert!(refused, "{command:?} {result:?}");
     }
     assert_eq!(Tap::new().commands(&mut writer, vec![fill(inside)]).len(), 6);
-}
-
-#[test]
-fn videos_that_break_their_own_rules_are_refused() {
-    let (_pair, mut writer) = pair(able());
-    let rect = Rect::new(0, 0, 64, 64);
-    let video = |rect, regions, stream| FrameCommand::Video { rect, regions, stream };
-    let data = || VideoStream::Avc420(Arc::from(*b"h264"));
-    let quantiser = VideoRegion {
-        quantizer: 52,
-        ..region(rect)
-    };
-    let bad = [
-        vec![video(rect, Vec::new(), data())],
-        vec![video(rect, vec![region(Rect::new(60, 0, 5, 4))], data())],
-        vec![video(rect, vec![quantiser], data())],
-        vec![video(Rect::new(780, 0, 64, 64), vec![region(rect)], data())],
-        vec![video(rect, vec![region(rect)], VideoStream::Avc420(Arc::from([])))],
-        vec![video(
-            rect,
-            vec![region(rect)],
-            VideoStream::Avc444 {
-                main: None,
-                auxiliary: None,
-            },
-        )],
-        (0..5).map(|x| avc420(Rect::new(x, 0, 64, 64))).collect(),
-    ];
-    for commands in bad {
-        let result = writer.compress(&[(0, &frame(DESKTOP, commands))], 0);
-        assert!(matches!(result, Err(FrameError::Invalid(_))), "{result:?}");
-    }
 }
 
 fn monitors() -> Vec<Monitor> {
@@ -566,153 +419,6 @@ fn what_a_client_kept_of_an_earlier_session_is_told_and_taken_over() {
     assert_eq!(reply.cache_slots, [9, 0, 11]);
     let again = tap.commands(&mut writer, Vec::new());
     assert!(!again.iter().any(|p| matches!(p, GfxPdu::CacheImportReply(_))));
-}
-
-/// Text-like pixels that repeat, a tile of RemoteFX, a copy and a fill: all that has a history.
-fn busy(seed: u8) -> EncodedFrame {
-    let rect = Rect::new(u32::from(seed) * 8 % 400, 40, 200, 50);
-    let plane: Arc<[u8]> = Arc::from([seed; 90]);
-    let raw = Rect::new(0, 300, 64, 64);
-    frame(
-        DESKTOP,
-        vec![
-            fill(Rect::new(0, 0, 800, 10)),
-            clear(rect, seed % 3),
-            FrameCommand::Tile {
-                rect: raw,
-                payload: TilePayload::Uncompressed(pixels(raw, 5)),
-            },
-            FrameCommand::Rfx {
-                clip: vec![Rect::new(64, 128, 64, 64)],
-                quant: RfxQuant([6; 10]),
-                tiles: vec![RfxTile {
-                    x: 1,
-                    y: 2,
-                    planes: [plane.clone(), plane.clone(), plane],
-                }],
-            },
-        ],
-    )
-}
-
-#[test]
-fn a_joiner_decodes_the_stream_of_others_from_then_on() {
-    let numbers = FrameNumbers::new();
-    let ((mut first, mut stream), (mut second, mut joiner)) = (shared(able(), &numbers), shared(able(), &numbers));
-    let (to_first, to_second) = (stream.framing().unwrap(), joiner.framing().unwrap());
-    let mut out = Vec::new();
-    for seed in 0..7 {
-        stream.write(&busy(seed), 0, &mut out).unwrap();
-    }
-    stream
-        .write(&frame(DESKTOP, vec![avc420(Rect::new(1, 1, 64, 64))]), 0, &mut out)
-        .unwrap();
-    first.deliver(&std::mem::take(&mut out));
-    let mut tap = Tap::new();
-    let own = joiner.compress(&[(0, &busy(100))], 0).unwrap();
-    tap.read(&own.parts);
-    to_second.frame(&own.parts, &mut out);
-    joiner.accept_cache(vec![1]).unwrap();
-    second.deliver(&std::mem::take(&mut out));
-
-    let joined = stream.join(joiner).expect("they can");
-    assert_eq!((joined.members.len(), joined.joiner.len()), (1, 1));
-    tap.read(&joined.joiner);
-    to_first.frame(&joined.members, &mut out);
-    first.deliver(&std::mem::take(&mut out));
-    to_second.frame(&joined.joiner, &mut out);
-    second.deliver(&std::mem::take(&mut out));
-    let before = (
-        first.screen.lock().unwrap().bitmaps.len(),
-        second.screen.lock().unwrap().bitmaps.len(),
-    );
-    let mut ids = Vec::new();
-    for seed in 0..40 {
-        let compressed = stream.compress(&[(0, &busy(seed))], 0).unwrap();
-        ids.push(compressed.id.0);
-        assert!(!tap.read(&compressed.parts).is_empty());
-        for (pair, framing) in [(&mut first, to_first), (&mut second, to_second)] {
-            framing.frame(&compressed.parts, &mut out);
-            pair.deliver(&std::mem::take(&mut out));
-        }
-    }
-    let (a, b) = (first.screen.lock().unwrap(), second.screen.lock().unwrap());
-    assert_eq!((&a.surfaces[..1], &b.surfaces[..1]), (&[0][..], &[0][..]));
-    assert!(a.frames.ends_with(&ids) && b.frames.ends_with(&ids));
-    let (shown, also) = (&a.bitmaps[before.0..], &b.bitmaps[before.1..]);
-    assert!(shown.len() >= 80 && shown.len() == also.len());
-    for (shown, also) in shown.iter().zip(also) {
-        assert_eq!((shown.left, shown.top), (also.left, also.top));
-        assert!(shown.rgba == also.rgba);
-    }
-}
-
-/// The sequence numbers of ClearCodec messages, for which FreeRDP ends a session where they do not follow each other.
-fn sequences(pdus: &[GfxPdu]) -> Vec<(u8, u8)> {
-    let clear = pdus.iter().filter_map(|p| match p {
-        GfxPdu::WireToSurface1(p) if p.codec_id == Codec1Type::ClearCodec => Some((p.bitmap_data[0], p.bitmap_data[1])),
-        _ => None,
-    });
-    clear.collect()
-}
-
-#[test]
-fn messages_of_clear_codec_follow_each_other_through_fork_and_join() {
-    const RESET: u8 = 4;
-    let numbers = FrameNumbers::new();
-    let ((_a, mut stream), (_b, mut joiner)) = (shared(able(), &numbers), shared(able(), &numbers));
-    let (mut tap, mut other) = (Tap::new(), Tap::new());
-    let mut seen = sequences(&tap.commands(&mut stream, vec![clear(Rect::new(0, 0, 9, 9), 1); 3]));
-    let mut seen_by_other = sequences(&other.commands(&mut joiner, vec![clear(Rect::new(0, 0, 9, 9), 1); 250]));
-    let joined = stream.join(joiner).unwrap();
-    assert!(joined.members.is_empty());
-    seen_by_other.extend(sequences(&other.read(&joined.joiner)));
-    let shared = stream.compress(&[(0, &busy(1))], 0).unwrap();
-    seen.extend(sequences(&tap.read(&shared.parts)));
-    seen_by_other.extend(sequences(&other.read(&shared.parts)));
-    // The joiner leaves again.
-    let mut alone = stream.fork().unwrap();
-    seen_by_other.extend(sequences(
-        &other.commands(&mut alone, vec![clear(Rect::new(0, 0, 9, 9), 1)]),
-    ));
-    seen.extend(sequences(
-        &tap.commands(&mut stream, vec![clear(Rect::new(0, 0, 9, 9), 1)]),
-    ));
-    assert_eq!(seen, [(RESET, 0), (0, 1), (0, 2), (RESET, 3), (0, 4)]);
-    assert_eq!(seen_by_other.last(), Some(&(RESET, 4)));
-    assert!(
-        seen_by_other.windows(2).all(|w| w[1].1 == w[0].1.wrapping_add(1)),
-        "{seen_by_other:?}"
-    );
-}
-
-#[test]
-fn only_clients_with_the_same_surfaces_and_abilities_join() {
-    let numbers = FrameNumbers::new();
-    let (_a, mut stream) = shared(able(), &numbers);
-    let whole = frame(DESKTOP, Vec::new());
-    stream.compress(&[(0, &whole)], 0).unwrap();
-    let (_b, blank) = shared(able(), &numbers);
-    let mut late = stream.join(blank).expect_err("it has no surface yet");
-    late.compress(&[(0, &frame(Size::new(640, 480), Vec::new()))], 0)
-        .unwrap();
-    let mut late = stream.join(late).expect_err("another size");
-    late.compress(&[(0, &whole)], 0).unwrap();
-    let mut late = stream.join(late).expect_err("the same size under another number");
-    // Both go where neither was.
-    for writer in [&mut stream, &mut late] {
-        writer
-            .compress(&[(0, &frame(Size::new(320, 200), Vec::new()))], 0)
-            .unwrap();
-    }
-    stream.join(late).expect("the same now");
-    let less = CapabilitySet::V8 {
-        flags: egfx::CapabilitiesV8Flags::empty(),
-    };
-    let (_c, mut old) = shared(less, &numbers);
-    old.compress(&[(0, &frame(Size::new(320, 200), Vec::new()))], 0)
-        .unwrap();
-    assert!(stream.join(old).is_err(), "another version");
 }
 
 #[test]
