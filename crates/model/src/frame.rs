@@ -187,7 +187,10 @@ impl FrameCommand {
             Self::Rfx { .. } => "RemoteFX",
             Self::Clear { .. } => "ClearCodec",
             Self::CacheStore { .. } | Self::CacheShow { .. } | Self::CacheEvict { .. } => "bitmap cache",
-            Self::Video { .. } => "video",
+            Self::Video { stream, .. } => match stream {
+                VideoStream::Avc420(_) => "AVC420 video",
+                VideoStream::Avc444 { .. } => "AVC444 video",
+            },
         }
     }
 }

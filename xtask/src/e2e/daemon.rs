@@ -68,7 +68,8 @@ impl Daemon {
             .env("HOME", &home)
             .env("XDG_STATE_HOME", home.join("state"))
             .env("XDG_RUNTIME_DIR", &home);
-        if std::env::var_os("RUST_LOG").is_none() {
+        let is_told = command.get_envs().any(|(key, _)| key == "RUST_LOG");
+        if std::env::var_os("RUST_LOG").is_none() && !is_told {
             command.env("RUST_LOG", "info,rdpmux_server=debug,rdpmux_guest=debug");
         }
         command.current_dir(folder);

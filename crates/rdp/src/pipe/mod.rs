@@ -13,7 +13,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rdpmux_model::{BulkCompressor, Client, EncodedFrame, FrameId, RasterCompressor, Rect, Size};
+use rdpmux_model::{BulkCompressor, Client, EncodedFrame, FrameCommand, FrameId, RasterCompressor, Rect, Size};
 
 use crate::session::caps::ClientCaps;
 use crate::wire::{self, DynamicChannel};
@@ -292,6 +292,7 @@ impl FrameWriter {
         timestamp_ms: u32,
         out: &mut Vec<u8>,
     ) -> Result<FrameId, FrameError> {
+        tell(frames);
         let start = out.len();
         let written = match (&mut self.pipe, frames) {
             (Pipe::Egfx(channel, pipe), _) => {
@@ -312,6 +313,15 @@ impl FrameWriter {
             out.truncate(start);
         }
         written
+    }
+}
+
+/// Writes down which codecs frames use, if anybody reads that; the end-to-end tests do.
+fn tell(frames: &[(usize, &EncodedFrame)]) {
+    if tracing::enabled!(tracing::Level::TRACE) {
+        let commands = frames.iter().flat_map(|(_, frame)| &frame.commands);
+        let names: std::collections::BTreeSet<&str> = commands.map(FrameCommand::name).collect();
+        tracing::trace!(?names, "frame");
     }
 }
 
@@ -365,6 +375,7 @@ impl FrameWriter {
         frames: &[(usize, &EncodedFrame)],
         timestamp_ms: u32,
     ) -> Result<CompressedFrame, FrameError> {
+        tell(frames);
         let mut parts = Vec::new();
         let pipe = self.pipeline("compressed frame")?;
         let id = pipe.write(frames, timestamp_ms, &mut keep(&mut parts))?;

@@ -43,7 +43,9 @@ impl Stage {
     fn start(case: &Case) -> Result<Self> {
         let config = configure(case, "")?;
         let source = guest(case, process::again)?;
-        let daemon = serve(case, &config, &[])?;
+        // A line per frame says which codecs it used.
+        let log = "info,rdpmux_server=debug,rdpmux_guest=debug,rdpmux_rdp::pipe=trace";
+        let daemon = serve(case, &config, &[("RUST_LOG", log)])?;
         daemon.wait_for_machine(MACHINE)?;
         Ok(Self { source, daemon })
     }
