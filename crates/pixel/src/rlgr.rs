@@ -1,7 +1,8 @@
 //! Last stage of a RemoteFX tile: the adaptive run-length Golomb-Rice code RLGR1 ([MS-RDPRFX] 3.1.8.1.7.3).
 //!
 //! The stream alternates between runs of zeros and single values; both sides adapt `k` (run length) and `kr` (remainder
-//! bits) in the same way. Runs come from a table, codes are written as one field; the fast form finds the end of a run in a bit mask of the values that are not 0.
+//! bits) in the same way. Short runs come from a table, codes go out as one field, and the fast form finds the end of a
+//! run in a bit mask of the values that are not 0: what is left to guess for the processor is little.
 
 use crate::bits::BitWriter;
 use crate::cpu::dispatch;
