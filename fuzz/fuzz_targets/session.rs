@@ -50,7 +50,10 @@ fuzz_target!(|data: &[u8]| {
     let (mut events, mut out) = (Vec::new(), Vec::new());
     let mut writer = None;
     session.start(&mut events, &mut out);
-    assert!(session.awaits_graphics(), "the recorded client has the graphics pipeline");
+    assert!(
+        session.awaits_graphics(),
+        "the recorded client has the graphics pipeline"
+    );
     let mut rest = data;
     while let Some((&[kind, length], after)) = rest.split_first_chunk::<2>() {
         let (body, after) = after.split_at(usize::from(length).min(after.len()));

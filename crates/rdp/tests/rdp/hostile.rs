@@ -3,6 +3,7 @@
 
 use ironrdp_connector::{ClientConnector, Sequence as _};
 use ironrdp_core::WriteBuf;
+use ironrdp_dvc::DrdynvcClient;
 use rdpmux_rdp::{Credssp, CredsspProtocol, Handshake, HandshakeError, SessionEvent, Step, front};
 
 use crate::client::{self, DESKTOP, OneUser, Options, PUBLIC_KEY};
@@ -34,6 +35,8 @@ pub fn record_client() -> Vec<Vec<u8>> {
         client::connector_config(&Options::default()),
         ([127, 0, 0, 1], 1).into(),
     );
+    // Without a dynamic channel nothing behind `drdynvc` would ever be reached.
+    connector.attach_static_channel(DrdynvcClient::new());
     let mut handshake = Handshake::new(client::server_config());
     let (mut recorded, mut down) = (Vec::new(), Vec::new());
     for _ in 0..200 {
