@@ -119,6 +119,7 @@ fn tile_stages_are_equal_at_every_level() {
                 .for_each(|p| p[3] = 255);
         }
         let quant = RfxQuant(std::array::from_fn(|_| 6 + noise.below(5) as u8));
+        let rounding = [dwt::Rounding::Nearest, dwt::Rounding::TowardsZero][noise.below(2)];
         let source = Rows { bytes: &pixels, stride };
         let run = |level| {
             let mut planes = Planes::new();
@@ -126,7 +127,7 @@ fn tile_stages_are_equal_at_every_level() {
             let mut streams = Vec::new();
             let coefficients = planes.0.each_ref().map(|plane| {
                 let mut out = Coefficients::new();
-                dwt::transform(level, plane, &quant, &mut out);
+                dwt::transform(level, plane, &quant, rounding, &mut out);
                 rlgr::encode(level, &out, &mut streams);
                 out.0
             });

@@ -1,11 +1,14 @@
-//! NSCodec, QOI and QOIZ through foreign decoders: `ironrdp-graphics` (inside a ClearCodec picture), the `qoi` crate.
+//! NSCodec, QOI, QOIZ and the roundings of RemoteFX through foreign decoders: `ironrdp-graphics` (inside a ClearCodec picture), the `qoi` crate.
 
 use ironrdp_graphics::clearcodec::ClearCodecDecoder;
+use rdpmux_engine::Profile;
 use rdpmux_engine::codec::nsc::{self, Order, Quality};
 use rdpmux_engine::codec::qoi;
-use rdpmux_model::Size;
+use rdpmux_engine::codec::rfx::{self, Rounding};
+use rdpmux_model::{RfxQuant, RfxTile, Size};
 use rdpmux_pixel::Rows;
 
+use crate::painter::decode_rfx;
 use crate::pictures::{self, psnr};
 
 fn rows(picture: &[u8], size: Size) -> Rows<'_> {
@@ -145,6 +148,52 @@ fn qoi_is_exact_with_and_without_zstd() {
             assert!(back.as_chunks::<3>().0.iter().copied().eq(expected), "{size}");
         }
     }
+}
+
+#[test]
+fn photographs_rounded_towards_zero_are_smaller_at_the_same_truth() {
+    let size = Size::new(256, 192);
+    let picture = pictures::photo(size);
+    // Bytes and squared error of all tiles at one quantiser.
+    let cost = |quant: RfxQuant, rounding| {
+        let (mut bytes, mut shown) = (0, Vec::new());
+        let mut original = Vec::new();
+        for (y, x) in (0..192)
+            .step_by(64)
+            .flat_map(|y| (0..256).step_by(64).map(move |x| (y, x)))
+        {
+            let source = Rows {
+                bytes: &picture[(y * 256 + x) * 4..],
+                stride: 1024,
+            };
+            let planes = rfx::encode_rounded(source, 64, 64, &quant, rounding);
+            bytes += planes.iter().map(|plane| plane.len()).sum::<usize>();
+            let tile = RfxTile { x: 0, y: 0, planes };
+            shown.extend(
+                decode_rfx(&tile, quant)
+                    .as_chunks::<4>()
+                    .0
+                    .iter()
+                    .map(|p| [p[2], p[1], p[0], 255]),
+            );
+            original.extend((0..64).flat_map(|row| source.row(row, 256)));
+        }
+        let original: Vec<u8> = original.into_iter().copied().collect();
+        (bytes as f64, psnr(&original, shown.as_flattened()))
+    };
+    let fine = cost(Profile::QUANT, Rounding::Nearest);
+    let coarse = cost(RfxQuant(Profile::QUANT.0.map(|q| q + 1)), Rounding::Nearest);
+    let ours = cost(Profile::QUANT, Rounding::TowardsZero);
+    assert!(coarse.1 < ours.1 && ours.1 < fine.1, "{coarse:?} {ours:?} {fine:?}");
+    // What rounding to the nearest would need for the same truth, between its two quantisers.
+    let share = (ours.1 - coarse.1) / (fine.1 - coarse.1);
+    let needed = coarse.0 * (fine.0 / coarse.0).powf(share);
+    assert!(
+        ours.0 < needed * 0.97,
+        "{} of {needed:.0} bytes at {:.1} dB",
+        ours.0,
+        ours.1
+    );
 }
 
 #[test]
