@@ -262,7 +262,7 @@ impl ClientView {
 
     /// Where the client is shown a video, if it decodes one.
     fn find_video(&mut self, profile: &Profile) -> Option<Rect<Client>> {
-        let screen = self.screen.as_ref()?;
+        let screen = self.screen.as_ref().filter(|_| cfg!(feature = "h264"))?;
         profile.video.and_then(|_| self.video.region(|tile| screen.look(tile)))
     }
 

@@ -48,6 +48,11 @@ pub const CODECS: &[Codec] = &[
         is_carried_by: |pipeline| matches!(pipeline, Pipeline::Egfx { .. } | Pipeline::SurfaceCommands),
     },
     Codec {
+        name: "h264",
+        is_exact: false,
+        is_carried_by: |pipeline| cfg!(feature = "h264") && matches!(pipeline, Pipeline::Egfx { .. }),
+    },
+    Codec {
         name: "planar",
         is_exact: true,
         is_carried_by: |pipeline| matches!(pipeline, Pipeline::Bitmap { bits_per_pixel: 32 }),
