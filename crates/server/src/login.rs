@@ -69,7 +69,7 @@ pub(crate) async fn login(
         nla: config.logins.nla,
         tls: config.logins.tls,
         coders,
-        video: false,
+        video: cfg!(feature = "h264"),
         surface_codecs: rdpmux_rdp::SurfaceCodecs::default(),
     };
     match opening {

@@ -164,9 +164,15 @@ impl DvcServerProcessor for Graphics {}
 /// Picks the best version. The confirmed flags are the client's, without the codecs that we do not have.
 fn choose(offered: &[egfx::RawCapabilitySet], video: bool) -> Option<(egfx::RawCapabilitySet, GraphicsCaps)> {
     use egfx::CapabilityVersion as V;
-    let best = VERSIONS
-        .iter()
-        .find_map(|v| offered.iter().find(|set| set.version == *v))?;
+    let of = |v: &V| offered.iter().find(|set| set.version == *v);
+    let flag = |set: &egfx::RawCapabilitySet, flag: u32| {
+        let flags = set.data.first_chunk().map_or(0, |flags| u32::from_le_bytes(*flags));
+        flags & flag != 0
+    };
+    let newest = VERSIONS.iter().find_map(of)?;
+    // Who decodes 4:2:0 but not 4:4:4 can only say so in 8.1, which lacks nothing else that we use.
+    let only_420 = of(&V::V8_1).filter(|old| flag(old, FLAG_AVC420_ENABLED) && flag(newest, FLAG_AVC_DISABLED));
+    let best = only_420.filter(|_| video).unwrap_or(newest);
     let mut confirm = best.clone();
     let version = confirm.version;
     let old = matches!(version, V::V8 | V::V8_1);

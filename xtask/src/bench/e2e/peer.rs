@@ -42,6 +42,12 @@ enum Server {
 /// All peers, the product first.
 pub const ALL: &[Peer] = &[
     peer("rdpmux", Server::Rdpmux, Kind::FreeRdp3, &["/gfx", "/network:auto"]),
+    peer(
+        "rdpmux-h264",
+        Server::Rdpmux,
+        Kind::FreeRdp3,
+        &["/gfx:AVC444", "/network:auto"],
+    ),
     peer("rdpmux-freerdp2", Server::Rdpmux, Kind::FreeRdp2, &["/gfx"]),
     peer("shadow2", Server::Shadow2, Kind::FreeRdp2, &["/rfx", "/gfx"]),
     peer("shadow3", Server::Shadow3, Kind::FreeRdp3, &["/gfx"]),
