@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use rdpmux_model::{Generation, RfxQuant};
 
 use crate::TileRect;
-use crate::codec::{Depth, bitmap};
+use crate::codec::{Depth, bitmap, nsc};
 use crate::plan::Content;
 
 /// What was encoded: equal keys are equal bytes, since a tile's pixels are fixed by its index and generation.
@@ -28,6 +28,10 @@ pub(crate) enum Form {
     Rfx(RfxQuant),
     /// A part of it as a bitmap.
     Bitmap(Depth, TileRect),
+    /// A part of it as NSCodec.
+    NsCodec(nsc::Quality, TileRect),
+    /// A part of it as QOI, in a zstd frame or not.
+    Qoi(bool, TileRect),
 }
 
 /// A shared result.
@@ -36,6 +40,7 @@ pub(crate) enum Encoded {
     Content(Content),
     Rfx([Arc<[u8]>; 3]),
     Bitmap(bitmap::Encoded),
+    Bytes(Arc<[u8]>),
 }
 
 impl Encoded {
@@ -45,6 +50,7 @@ impl Encoded {
                 Self::Content(_) => 0,
                 Self::Rfx(planes) => planes.iter().map(|plane| plane.len()).sum(),
                 Self::Bitmap(bitmap) => bitmap.data.len(),
+                Self::Bytes(bytes) => bytes.len(),
             }
     }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rdpmux_model::{Client, Color, EncodedFrame, Generation, Point, Rect, Size, TILE, VideoStream};
+use rdpmux_model::{Client, Color, EncodedFrame, Generation, Point, Rect, Size, TILE, TilePayload, VideoStream};
 use rdpmux_pixel::{Rows, classify, hash};
 
 use crate::cache::{Encoded, Form, Key};
 use crate::codec::h264::{Coded, Stream};
-use crate::codec::{Depth, bitmap, rfx};
+use crate::codec::{Depth, bitmap, nsc, qoi, rfx};
 use crate::compose::{Composer, Lossless};
 use crate::fresh::Fresh;
 use crate::plan::{self, Content};
@@ -133,6 +133,8 @@ impl FrameJob {
             match self.profile.pipeline {
                 Pipeline::Bitmap { bits_per_pixel } => self.bitmap(&tile, part, Depth::of(bits_per_pixel), composer),
                 Pipeline::SurfaceCommands => self.picture(&tile, part, composer),
+                Pipeline::NsCodec(quality) => self.surface_bits(&tile, part, Form::NsCodec(quality, part), composer),
+                Pipeline::Qoi { zstd } => self.surface_bits(&tile, part, Form::Qoi(zstd, part), composer),
                 Pipeline::Egfx { .. } => {
                     if self.is_video(&tile, part) {
                         video.push((tile, part));
@@ -289,7 +291,7 @@ impl FrameJob {
         let look = || Encoded::Content(plan::content(source, whole.width(), whole.height()));
         match self.encode_once(tile, Form::Content, look) {
             Encoded::Content(content) => content,
-            Encoded::Rfx(_) | Encoded::Bitmap(_) => Content::Text,
+            _ => Content::Text,
         }
     }
 
@@ -312,6 +314,33 @@ impl FrameJob {
             composer.bitmap(rect.on_surface(x, y), bitmap.payload(rect, depth));
             self.screen.sent_exactly(tile.index, rect);
         }
+    }
+
+    /// A part of a tile in one of the codecs that only surface commands carry.
+    fn surface_bits(&mut self, tile: &JobTile, rect: TileRect, form: Form, composer: &mut Composer) {
+        let (x, y, _) = self.screen.grid.tile(tile.index);
+        let source = part(self.fresh.rows(tile.index), rect);
+        let encode = || {
+            let (mut out, width, height) = (Vec::new(), rect.width(), rect.height());
+            match form {
+                Form::NsCodec(quality, _) => {
+                    nsc::encode(source, width, height, quality, nsc::Order::BottomUp, &mut out)
+                }
+                Form::Qoi(true, _) => qoi::encode_zstd(source, width, height, &mut out),
+                _ => qoi::encode(source, width, height, &mut out),
+            }
+            Encoded::Bytes(out.into())
+        };
+        let Encoded::Bytes(bytes) = self.encode_once(tile, form, encode) else {
+            return;
+        };
+        let payload = match form {
+            Form::NsCodec(..) => TilePayload::NsCodec(bytes),
+            Form::Qoi(true, _) => TilePayload::Qoiz(bytes),
+            _ => TilePayload::Qoi(bytes),
+        };
+        composer.bitmap(rect.on_surface(x, y), payload);
+        self.screen.sent_exactly(tile.index, rect);
     }
 
     fn encode_once(&self, tile: &JobTile, form: Form, encode: impl FnOnce() -> Encoded) -> Encoded {

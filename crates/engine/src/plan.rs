@@ -3,6 +3,8 @@
 use rdpmux_model::{Color, RfxQuant};
 use rdpmux_pixel::{Level, Rows, classify};
 
+use crate::codec::nsc;
+
 /// The way by which frames reach a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pipeline {
@@ -13,6 +15,13 @@ pub enum Pipeline {
     },
     /// Surface commands with RemoteFX ([MS-RDPRFX]).
     SurfaceCommands,
+    /// Surface commands with NSCodec ([MS-RDPNSC]).
+    NsCodec(nsc::Quality),
+    /// Surface commands with QOI, for IronRDP's clients.
+    Qoi {
+        /// Each file in a zstd frame.
+        zstd: bool,
+    },
     /// Bitmap updates.
     Bitmap {
         /// 32, 24, 16 or 15; anything else counts as 24.

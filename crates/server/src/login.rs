@@ -70,7 +70,11 @@ pub(crate) async fn login(
         tls: config.logins.tls,
         coders,
         video: cfg!(feature = "h264"),
-        surface_codecs: rdpmux_rdp::SurfaceCodecs::default(),
+        surface_codecs: rdpmux_rdp::SurfaceCodecs {
+            nscodec: true,
+            qoi: true,
+            qoiz: true,
+        },
     };
     match opening {
         Opening::ConnectionRequest => ordinary(link, hints, handshake, config).await,

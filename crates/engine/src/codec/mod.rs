@@ -43,14 +43,24 @@ pub const CODECS: &[Codec] = &[
         is_carried_by: |pipeline| matches!(pipeline, Pipeline::Egfx { .. }),
     },
     Codec {
+        name: "h264",
+        is_exact: false,
+        is_carried_by: |pipeline| cfg!(feature = "h264") && matches!(pipeline, Pipeline::Egfx { .. }),
+    },
+    Codec {
         name: "rfx",
         is_exact: false,
         is_carried_by: |pipeline| matches!(pipeline, Pipeline::Egfx { .. } | Pipeline::SurfaceCommands),
     },
     Codec {
-        name: "h264",
+        name: "qoi",
+        is_exact: true,
+        is_carried_by: |pipeline| matches!(pipeline, Pipeline::Qoi { .. }),
+    },
+    Codec {
+        name: "nscodec",
         is_exact: false,
-        is_carried_by: |pipeline| cfg!(feature = "h264") && matches!(pipeline, Pipeline::Egfx { .. }),
+        is_carried_by: |pipeline| matches!(pipeline, Pipeline::NsCodec(_)),
     },
     Codec {
         name: "planar",

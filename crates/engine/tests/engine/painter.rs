@@ -143,8 +143,24 @@ impl Painter {
                 padded_width,
                 data,
             } => self.bitmap(rect, *bits_per_pixel, usize::from(*padded_width), data),
-            TilePayload::NsCodec(_) | TilePayload::Qoi(_) | TilePayload::Qoiz(_) => panic!("not made yet"),
+            TilePayload::Qoi(file) => self.qoi(rect, file),
+            TilePayload::Qoiz(frame) => {
+                let mut file = vec![0; 2 * 64 * 64 * 4];
+                let length = zstd_safe::decompress(&mut file[..], frame).expect("a zstd frame");
+                self.qoi(rect, &file[..length]);
+            }
+            TilePayload::NsCodec(_) => panic!("NSCodec has its own tests"),
         }
+    }
+
+    fn qoi(&mut self, rect: Rect<Client>, file: &[u8]) {
+        let (header, rgb) = qoi::decode_to_vec(file).expect("a QOI file");
+        assert_eq!((header.width, header.height), (rect.width, rect.height));
+        let width = rect.width as usize;
+        self.put(rect, |x, y| {
+            let [r, g, b] = three(&rgb[(y * width + x) * 3..]);
+            [b, g, r]
+        });
     }
 
     /// Rows bottom-up at the client's depth.

@@ -47,6 +47,8 @@ fn run(noise: &mut Noise) {
         Viewer::new(Pipeline::Egfx { progressive: false }, 40_000),
         Viewer::new(Pipeline::Bitmap { bits_per_pixel: 32 }, 20_000),
         Viewer::new(Pipeline::Bitmap { bits_per_pixel: 24 }, 1),
+        Viewer::new(Pipeline::Qoi { zstd: false }, usize::MAX),
+        Viewer::new(Pipeline::Qoi { zstd: true }, 100_000),
     ];
     for _ in 0..60 {
         match noise.below(12) {
@@ -56,11 +58,11 @@ fn run(noise: &mut Noise) {
             }
             1..=4 => commit(&mut writer, noise),
             5..=6 => scroll(&mut writer, &reader, noise),
-            7 => viewers[noise.below(4) as usize].view.invalidate_rect(rect(noise)),
-            8 => viewers[noise.below(4) as usize].view.invalidate(),
-            9 => viewers[noise.below(4) as usize].view.tick_rest(&reader),
+            7 => viewers[noise.below(6) as usize].view.invalidate_rect(rect(noise)),
+            8 => viewers[noise.below(6) as usize].view.invalidate(),
+            9 => viewers[noise.below(6) as usize].view.tick_rest(&reader),
             _ => {
-                viewers[noise.below(4) as usize].step(&reader);
+                viewers[noise.below(6) as usize].step(&reader);
             }
         }
     }

@@ -14,9 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use rdpmux_engine::codec::nsc;
 use rdpmux_engine::{Pacer, PacerConfig, Pipeline, Profile, Quality, Readiness, VideoForm, VideoProfile};
 use rdpmux_model::{FrameId, Generation, HeadState, InputEvent, QueueDepth, SessionId, Size};
-use rdpmux_rdp::{CacheOffer, CloseReason, FramePipe, FrameWriter, Session, SessionError, SessionEvent};
+use rdpmux_rdp::{CacheOffer, CloseReason, FramePipe, FrameWriter, Session, SessionError, SessionEvent, SurfaceCodec};
 use tokio::io::{AsyncReadExt, ReadHalf};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -576,7 +577,22 @@ fn is_goodbye(error: &io::Error) -> bool {
 fn pipeline(pipe: FramePipe) -> Pipeline {
     match pipe {
         FramePipe::Egfx { progressive, .. } => Pipeline::Egfx { progressive },
-        FramePipe::SurfaceCommands { .. } => Pipeline::SurfaceCommands,
+        FramePipe::SurfaceCommands { codec } => match codec {
+            SurfaceCodec::RemoteFx => Pipeline::SurfaceCommands,
+            SurfaceCodec::Qoi => Pipeline::Qoi { zstd: false },
+            SurfaceCodec::Qoiz => Pipeline::Qoi { zstd: true },
+            SurfaceCodec::NsCodec {
+                dynamic_fidelity: true, ..
+            } => Pipeline::NsCodec(nsc::Quality::BEST),
+            SurfaceCodec::NsCodec {
+                subsampling,
+                color_loss,
+                ..
+            } => Pipeline::NsCodec(nsc::Quality {
+                color_loss,
+                subsampling,
+            }),
+        },
         FramePipe::Bitmap { bits_per_pixel } => Pipeline::Bitmap { bits_per_pixel },
     }
 }
