@@ -276,8 +276,12 @@ impl Drive {
                     follow.refresh(rects);
                 }
             }
-            // Nothing is asked yet.
-            SessionEvent::RoundTrip { .. } | SessionEvent::Bandwidth { .. } => {}
+            SessionEvent::RoundTrip { sequence } => {
+                self.gauge.on_round_trip(Instant::now(), sequence, &mut self.pacer);
+            }
+            SessionEvent::Bandwidth { elapsed_ms, bytes, .. } => {
+                LinkGauge::on_bandwidth(Instant::now(), bytes, elapsed_ms, &mut self.pacer);
+            }
             SessionEvent::Shutdown => return Err(End::Client),
         }
         Ok(())
@@ -338,15 +342,16 @@ impl Drive {
         if let Some(follow) = &self.follow {
             follow.frame(made, &mut out);
         }
+        let Some(id) = made.id else { return self.push(out) };
         let now = Instant::now();
-        if let Some(id) = made.id {
-            self.gauge.tell(now, self.acknowledges, &mut self.pacer);
-            self.pacer.on_sent(now.into_std(), id, out.len());
-            let rate = self.pacer.stats().bytes_per_second;
-            self.quality.note(now.into_std(), made.raw, out.len(), rate);
+        self.gauge.tell(now, self.acknowledges, &mut self.pacer);
+        self.pacer.on_sent(now.into_std(), id, out.len());
+        let rate = self.pacer.stats().bytes_per_second;
+        self.quality.note(now.into_std(), made.raw, out.len(), rate);
+        for bytes in self.gauge.around(now, out, &mut self.rdp) {
+            self.outbox.push(bytes)?;
         }
-        self.push(out)?;
-        if let Some(id) = made.id.filter(|_| self.acknowledges) {
+        if self.acknowledges {
             self.unacknowledged.push_back(Unacknowledged {
                 id,
                 end: self.outbox.queued(),
