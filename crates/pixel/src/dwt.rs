@@ -30,7 +30,7 @@ pub enum Rounding {
     /// They go to the nearer one.
     #[default]
     Nearest,
-    /// Differences go to the one nearer to 0, unless they are 11/16 of the way to the other: a tenth fewer bytes at the
+    /// Differences go to the one nearer to 0, unless they are 11/16 of the way to the other: about 15 % fewer bytes at the
     /// same signal to noise ratio on photographs, worse than a coarser step on text.
     TowardsZero,
 }
