@@ -44,6 +44,9 @@ enum Task {
     E2e(e2e::Options),
     /// Everything a submission has to pass
     Ci(ci::Options),
+    /// Viewers without a screen, for benches and suites
+    #[command(hide = true)]
+    Light(e2e::light::Options),
 }
 
 fn main() -> ExitCode {
@@ -69,5 +72,6 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Bench(options) => bench::run(&options),
         Task::E2e(options) => e2e::run(&options),
         Task::Ci(options) => ci::run(&options),
+        Task::Light(options) => e2e::light::run(&options),
     }
 }

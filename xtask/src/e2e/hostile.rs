@@ -209,10 +209,10 @@ impl rustls::client::danger::ServerCertVerifier for Anyone {
     }
 }
 
-type Tls = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
+pub(super) type Tls = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
 
 /// A TLS client connection over `stream`, handshake not yet done.
-fn tls(stream: TcpStream) -> Result<Tls> {
+pub(super) fn tls(stream: TcpStream) -> Result<Tls> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()?

@@ -8,6 +8,7 @@ pub(crate) mod daemon;
 pub(crate) mod display;
 mod graphics;
 mod hostile;
+pub(crate) mod light;
 pub(crate) mod net;
 pub(crate) mod picture;
 pub(crate) mod process;

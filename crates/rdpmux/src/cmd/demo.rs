@@ -33,6 +33,9 @@ pub(crate) struct Demo {
     /// Start without anything moving; F2 turns motion on
     #[arg(long)]
     still: bool,
+    /// So many more desktops, `desk0` and on: for benches
+    #[arg(long, hide = true, default_value_t = 0, value_name = "COUNT")]
+    more: u32,
 }
 
 /// How `demo` and `run` are reached and what they print.
@@ -57,13 +60,17 @@ impl Demo {
                 size: self.size,
                 still: self.still,
             };
-            let machine = |name| -> anyhow::Result<Machine> {
+            let machine = |name: &str| -> anyhow::Result<Machine> {
                 Ok(Machine {
                     name: DesktopName::new(name)?,
                     source: Source::TestCard(card),
                 })
             };
-            let opened = self.door.open(vec![machine("north")?, machine("south")?]).await?;
+            let mut machines = vec![machine("north")?, machine("south")?];
+            for index in 0..self.more {
+                machines.push(machine(&format!("desk{index}"))?);
+            }
+            let opened = self.door.open(machines).await?;
             serving::until_stopped(opened.daemon, signals).await
         })?;
         Ok(ExitCode::SUCCESS)

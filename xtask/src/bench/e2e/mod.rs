@@ -2,6 +2,7 @@
 //! the picture, read in the client's framebuffer and compared with the moments at which the guest painted them, give frame
 //! rate and latency without any help from the peer; the kernel counts bytes and processor time. One bench at a time.
 
+mod idle;
 mod keys;
 mod peer;
 mod rivals;
@@ -32,6 +33,15 @@ pub struct Options {
     /// Only these links: lan, 20m40, 2m100 (comma)
     #[arg(long, value_delimiter = ',')]
     link: Vec<String>,
+    /// Numbers of viewers of the product: one stock client, which is looked at, and light ones beside it (comma)
+    #[arg(long, value_delimiter = ',')]
+    viewers: Vec<u32>,
+    /// So many idle desktops with a viewer each; 0 for none
+    #[arg(long)]
+    idle: Option<u32>,
+    /// The product and three peers on two links, in five minutes
+    #[arg(long)]
+    quick: bool,
     /// Seconds that each workload plays
     #[arg(long, default_value_t = 6)]
     secs: u64,
@@ -58,14 +68,30 @@ pub fn run(options: &Options, table: &mut Table) -> Result<()> {
             Err(error) => eprintln!("bench: {} on {}: {error:#}", plan.peer.name, plan.link.name),
         }
     }
-    ensure!(!all.is_empty(), "nothing could be measured");
+    let is_all = options.peer.is_empty() && options.work.is_empty() && options.link.is_empty();
+    let idle = options
+        .idle
+        .unwrap_or(if is_all && options.viewers.is_empty() { 200 } else { 0 });
+    if idle > 0 {
+        idle::run(&run::folder("idle")?, idle, table)?;
+    }
+    ensure!(idle > 0 || !all.is_empty(), "nothing could be measured");
     table::print(&all);
     table::rows(&all, table);
     Ok(())
 }
 
+/// What `--quick` compares with.
+const QUICK: [&str; 4] = ["rdpmux", "shadow2", "shadow3-avc420", "qemu-rdp"];
+/// Numbers of viewers of a whole run.
+const VIEWERS: [u32; 4] = [1, 2, 8, 32];
+
 fn plans(options: &Options) -> Result<Vec<Plan>> {
+    if options.idle.is_some() && options.peer.is_empty() && options.viewers.is_empty() {
+        return Ok(Vec::new());
+    }
     let workloads = match options.work.as_slice() {
+        [] if options.quick => vec![Workload::Echo, Workload::Scroll, Workload::Video],
         [] => Workload::ALL.to_vec(),
         names => names
             .iter()
@@ -73,21 +99,49 @@ fn plans(options: &Options) -> Result<Vec<Plan>> {
             .collect::<Result<_>>()?,
     };
     let peers = match options.peer.as_slice() {
+        [] if options.quick => QUICK.iter().map(|name| Peer::named(name)).collect::<Result<_>>()?,
         [] => peer::ALL.to_vec(),
         names => names.iter().map(|name| Peer::named(name)).collect::<Result<_>>()?,
     };
+    let seconds = if options.quick {
+        options.secs.min(3)
+    } else {
+        options.secs
+    };
+    let plan = |peer, link, workloads, viewers| Plan {
+        peer,
+        link,
+        workloads,
+        time: Duration::from_secs(seconds),
+        viewers,
+    };
     let mut plans = Vec::new();
     for link in net::KINDS {
-        if !options.link.is_empty() && !options.link.iter().any(|name| name == link.name) {
-            continue;
+        let is_wanted = match options.link.as_slice() {
+            [] => !options.quick || link.name != "20m40",
+            names => names.iter().any(|name| name == link.name),
+        };
+        if is_wanted && options.viewers.is_empty() {
+            plans.extend(peers.iter().map(|peer| plan(*peer, link, workloads.clone(), 1)));
         }
-        plans.extend(peers.iter().map(|peer| Plan {
-            peer: *peer,
-            link,
-            workloads: workloads.clone(),
-            time: Duration::from_secs(options.secs),
-        }));
     }
+    let is_whole = options.peer.is_empty() && options.work.is_empty() && options.link.is_empty() && !options.quick;
+    let viewers = if is_whole && options.viewers.is_empty() {
+        &VIEWERS[..]
+    } else {
+        &options.viewers
+    };
+    let moving: Vec<Workload> = if options.work.is_empty() {
+        vec![Workload::Scroll]
+    } else {
+        workloads.clone()
+    };
+    // The first viewer was measured with the peers, but not at the same time as these.
+    plans.extend(
+        viewers
+            .iter()
+            .map(|count| plan(peer::ALL[0], net::KINDS[0], moving.clone(), *count)),
+    );
     if plans.is_empty() {
         bail!("no such link");
     }

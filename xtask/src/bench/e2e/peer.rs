@@ -49,6 +49,12 @@ pub const ALL: &[Peer] = &[
         &["/gfx:AVC444", "/network:auto"],
     ),
     peer("rdpmux-freerdp2", Server::Rdpmux, Kind::FreeRdp2, &["/gfx"]),
+    peer(
+        "rdpmux-avc420",
+        Server::Rdpmux,
+        Kind::FreeRdp3,
+        &["/gfx:AVC420", "/network:auto"],
+    ),
     peer("shadow2", Server::Shadow2, Kind::FreeRdp2, &["/rfx", "/gfx"]),
     peer("shadow3", Server::Shadow3, Kind::FreeRdp3, &["/gfx"]),
     peer("shadow3-avc420", Server::Shadow3, Kind::FreeRdp3, &["/gfx:AVC420"]),
@@ -150,6 +156,11 @@ impl Peer {
         self.server == Server::Rdpmux
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> String {
+        format!("{}:{}", net::SERVER, self.port())
+    }
+
     fn port(&self) -> u16 {
         if self.server == Server::QemuVnc { 5900 } else { PORT }
     }
@@ -159,7 +170,7 @@ impl Peer {
     /// # Errors
     /// When it cannot be started.
     pub fn look(&self, case: &Case, link: &Link, name: &str) -> Result<Client> {
-        let address = format!("{}:{}", net::SERVER, self.port());
+        let address = self.address();
         let config = Config {
             kind: self.client,
             address: &address,

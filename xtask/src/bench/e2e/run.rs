@@ -1,10 +1,12 @@
 //! One peer on one link: starts everything, plays the workloads one after the other and takes the figures of each.
 
-use super::peer::{Peer, Stage};
+use super::peer::{self, Peer, Stage};
 use super::{keys, usage};
 use crate::e2e::client::Client;
+use crate::e2e::light;
 use crate::e2e::net::{self, Link};
 use crate::e2e::picture::Picture;
+use crate::e2e::process::Process;
 use crate::e2e::report::Case;
 use crate::e2e::sampler::{self, Control, Motion};
 use crate::e2e::screen::Screen;
@@ -23,6 +25,8 @@ pub struct Plan {
     pub link: net::Kind,
     pub workloads: Vec<Workload>,
     pub time: Duration,
+    /// How many look: one stock client, and light ones beside it.
+    pub viewers: u32,
 }
 
 /// What came out for one workload.
@@ -30,6 +34,7 @@ pub struct Plan {
 pub struct Figures {
     pub peer: Peer,
     pub link: &'static str,
+    pub viewers: u32,
     pub workload: Workload,
     pub motion: Motion,
     /// Seconds that were measured, with the run-out.
@@ -73,12 +78,15 @@ const PICTURES: usize = 4;
 /// # Errors
 /// When something does not come up; figures so far are lost, but were told.
 pub fn run(plan: &Plan, mut tell: impl FnMut(&Figures)) -> Result<Vec<Figures>> {
-    let name = format!("{}-{}", plan.peer.name, plan.link.name);
-    let case = folder(&name)?;
-    println!("bench: {} on {}", plan.peer.name, plan.link.name);
+    let case = folder(&format!("{}-{}-{}", plan.peer.name, plan.link.name, plan.viewers))?;
+    println!(
+        "bench: {} on {}, {} viewers",
+        plan.peer.name, plan.link.name, plan.viewers
+    );
     let link = Link::new(plan.link, &case.folder, case.sockets.path())?;
     let mut stage = plan.peer.start(&case, &link)?;
     let mut client = None;
+    let _others = others(plan, &case, &link, &mut stage)?;
     let mut all = Vec::new();
     for workload in &plan.workloads {
         stage.source.show(*workload)?;
@@ -98,7 +106,30 @@ pub fn run(plan: &Plan, mut tell: impl FnMut(&Figures)) -> Result<Vec<Figures>> 
     Ok(all)
 }
 
-fn folder(name: &str) -> Result<Case> {
+/// The light viewers beside the one that is looked at; all have their picture.
+fn others(plan: &Plan, case: &Case, link: &Link, stage: &mut Stage) -> Result<Option<Process>> {
+    let Some(count) = plan.viewers.checked_sub(1).filter(|count| *count > 0) else {
+        return Ok(None);
+    };
+    stage
+        .source
+        .show(plan.workloads.first().copied().unwrap_or(Workload::Scroll))?;
+    let mut process = light::start(
+        &case.folder,
+        &plan.peer.address(),
+        (peer::USER, peer::PASSWORD),
+        count,
+        |command| link.client.inside(command),
+    )?;
+    light::wait_until_up(&mut process, count, wait::seconds(60))?;
+    Ok(Some(process))
+}
+
+/// A folder for logs and pictures, and one for sockets.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn folder(name: &str) -> Result<Case> {
     let folder = root::target().join("bench").join(name);
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
@@ -196,6 +227,7 @@ impl Counters {
         Ok(Figures {
             peer: plan.peer,
             link: plan.link.name,
+            viewers: plan.viewers,
             workload,
             motion: Motion::default(),
             seconds: (self.at - before.at).as_secs_f64(),

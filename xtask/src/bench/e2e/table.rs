@@ -33,8 +33,13 @@ pub fn print(all: &[Figures]) {
 fn line(figures: &Figures) -> String {
     let motion = &figures.motion;
     format!(
-        "| {} | {:.1} ({:.1}) | {:.1} | {:.1} | {:.0} | {} | {} | {:.1} | {:.2} | {:.0} | {:.1} | {:.0} | {} | {:.1} | {} | {:.1} | {:.0} |",
+        "| {}{} | {:.1} ({:.1}) | {:.1} | {:.1} | {:.0} | {} | {} | {:.1} | {:.2} | {:.0} | {:.1} | {:.0} | {} | {:.1} | {} | {:.1} | {:.0} |",
         figures.peer.name,
+        if figures.viewers > 1 {
+            format!(" × {}", figures.viewers)
+        } else {
+            String::new()
+        },
         motion.fps,
         motion.source_fps,
         motion.p50,
@@ -59,7 +64,11 @@ fn line(figures: &Figures) -> String {
 
 /// Adds the product's rows, beside the best RDP peer of the same run.
 pub fn rows(all: &[Figures], table: &mut Table) {
-    for figures in all.iter().filter(|figures| figures.peer.name == "rdpmux") {
+    viewer_rows(all, table);
+    for figures in all
+        .iter()
+        .filter(|figures| figures.peer.name == "rdpmux" && figures.viewers == 1)
+    {
         let is_rival = |other: &&Figures| {
             other.peer.is_rival() && (other.workload, other.link) == (figures.workload, figures.link)
         };
@@ -69,6 +78,33 @@ pub fn rows(all: &[Figures], table: &mut Table) {
         } else {
             motion_rows(figures, &rivals, table);
         }
+    }
+}
+
+/// What each viewer after the first costs, in the product.
+fn viewer_rows(all: &[Figures], table: &mut Table) {
+    let ours = |figures: &&Figures| figures.peer.name == "rdpmux" && figures.link == "lan";
+    for figures in all.iter().filter(ours).filter(|figures| figures.viewers > 1) {
+        let is_first = |other: &&Figures| other.viewers == 1 && other.workload == figures.workload;
+        let Some(first) = all.iter().rev().filter(ours).find(is_first) else {
+            continue;
+        };
+        let further = f64::from(figures.viewers - 1);
+        let name = format!("e2e {} lan, {} viewers", figures.workload.name(), figures.viewers);
+        let cost = (figures.server_percent() - first.server_percent()) / further / first.server_percent().max(1e-3);
+        let row = Row::new(
+            format!("{name}: CPU of each further one"),
+            cost * 100.0,
+            "% of the first",
+        );
+        table.push(row.goal("≤ 15", cost <= 0.15));
+        table.push(Row::new(
+            format!("{name}: frames of the one looked at"),
+            figures.motion.fps,
+            "frames/s",
+        ));
+        let memory = (figures.memory as f64 - first.memory as f64) / further / 1024.0;
+        table.push(Row::new(format!("{name}: memory of each further one"), memory, "MiB"));
     }
 }
 

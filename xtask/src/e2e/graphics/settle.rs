@@ -4,17 +4,22 @@
 use super::Stage;
 use crate::e2e::client::Kind;
 use crate::e2e::clients::{self, Fidelity};
+use crate::e2e::process::Process;
+use crate::e2e::qemu::PASSWORD;
 use crate::e2e::report::{Case, Suite};
-use crate::e2e::screen::Screen;
+use crate::e2e::screen::{self, Screen};
 use crate::e2e::source;
 use crate::e2e::{vm, wait};
 use anyhow::{Context, Result, ensure};
 use bench_pictures::Workload;
+use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Adds the cases of this file.
 pub fn cases(suite: &mut Suite) {
     suite.case("every workload settles exactly on freerdp3", every_workload);
+    suite.case("settles exactly on ironrdp", ironrdp);
     for (name, kind, more) in [
         ("freerdp2 gfx", Kind::FreeRdp2, &["/gfx"][..]),
         ("freerdp2 bitmap", Kind::FreeRdp2, clients::BITMAP),
@@ -95,6 +100,35 @@ fn settle(case: &Case, stage: &mut Stage, screen: &Screen, workload: Workload) -
         workload.name()
     );
     Ok(time)
+}
+
+/// IronRDP's client has no screen here: it keeps its picture in a file.
+fn ironrdp(case: &Case) -> Result<String> {
+    let mut stage = Stage::start(case)?;
+    stage.source.show(Workload::Drag)?;
+    let file = case.folder.join("picture.bgrx");
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["light", &stage.daemon.address, "alice", PASSWORD, "--picture"]);
+    command.arg(&file);
+    let mut client = Process::start(&command, &case.folder.join("client.log"), "")?;
+    wait::for_true(wait::seconds(20), "the client has a picture", || {
+        client.check()?;
+        Ok(file.exists())
+    })?;
+    stage.source.play(MOTION)?;
+    let played = stage.source.played(wait::seconds(30))?;
+    let truth = source::picture(Workload::Drag, played.last);
+    let mut differing = 0;
+    let exact = wait::for_true(wait::seconds(15), "the picture is exact", || {
+        client.check()?;
+        let shown = screen::picture(&fs::read(&file)?);
+        differing = shown.differing(&truth);
+        shown.save(&case.folder.join("client-shows.png"))?;
+        Ok(differing == 0)
+    });
+    fs::remove_file(&file)?;
+    exact.with_context(|| format!("{differing} pixels differ"))?;
+    Ok(format!("exact, by {}", stage.daemon.pipe()))
 }
 
 fn other_client(case: &Case, kind: Kind, more: &[&str]) -> Result<String> {
