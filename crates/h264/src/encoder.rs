@@ -14,7 +14,8 @@ use openh264_sys2::{
 /// Why a picture or an encoder could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// An edge is 0 or no multiple of 16, or more than 36,864 macroblocks (level 5.1).
+    /// An edge is 0 or no multiple of 16, or the picture too large for level 5.1: more than 36,864
+    /// macroblocks, or more than 543 along an edge.
     #[error("H.264 cannot code pictures of {width}x{height}")]
     Size {
         /// Asked-for columns.
@@ -66,6 +67,8 @@ pub struct Encoder {
 
 /// Most macroblocks of 16 × 16 pixels per picture: level 5.1.
 const MACROBLOCKS: usize = 36_864;
+/// Most of them along an edge: the root of eight times as many.
+const EDGE: usize = 543;
 /// Milliseconds between pictures as OpenH264 is told; with its rate control off they mean nothing.
 const INTERVAL: i64 = 33;
 
@@ -87,7 +90,8 @@ impl Encoder {
     /// not start, for example without memory.
     pub fn new(width: usize, height: usize) -> Result<Self, Error> {
         let whole = width.is_multiple_of(16) && height.is_multiple_of(16) && width > 0 && height > 0;
-        if !whole || (width / 16).saturating_mul(height / 16) > MACROBLOCKS {
+        let is_long = width.max(height) / 16 > EDGE;
+        if !whole || is_long || (width / 16).saturating_mul(height / 16) > MACROBLOCKS {
             return Err(Error::Size { width, height });
         }
         let mut raw = ptr::null_mut();

@@ -102,6 +102,7 @@ fn strange_sizes_and_short_planes_are_refused() {
         (65, 33),
         (1920, 1080),
         (4096, 2320),
+        (32, 16_384),
         (usize::MAX - 15, 16),
     ] {
         let refused = Encoder::new(width, height).unwrap_err();

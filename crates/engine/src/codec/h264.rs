@@ -86,7 +86,10 @@ impl Stream {
         let (quantizer, is_key) = (self.quantizer, std::mem::take(&mut self.needs_key));
         let mut data = Vec::new();
         if self.encoder.encode(picture, quantizer, is_key, &mut data).is_err() {
+            // Noise can overrun OpenH264's buffer; what it makes afterwards may lack its parameter sets. Rougher, too.
+            self.encoder = Encoder::new(self.picture.width(), self.picture.height()).ok()?;
             self.needs_key = true;
+            self.quantizer = (quantizer + 4).min(COARSEST);
             return None;
         }
         if !is_key {
