@@ -43,7 +43,7 @@ pub struct Options {
     #[arg(long)]
     quick: bool,
     /// Seconds that each workload plays
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 5)]
     secs: u64,
 }
 
@@ -83,6 +83,18 @@ pub fn run(options: &Options, table: &mut Table) -> Result<()> {
 
 /// What `--quick` compares with.
 const QUICK: [&str; 4] = ["rdpmux", "shadow2", "shadow3-avc420", "qemu-rdp"];
+/// Who is asked on the slow links, unless peers are named; and in a quick run.
+const SLOW: [&str; 6] = [
+    "rdpmux",
+    "rdpmux-avc420",
+    "shadow2",
+    "shadow3-avc420",
+    "xrdp",
+    "qemu-rdp",
+];
+const QUICK_SLOW: [&str; 2] = ["rdpmux", "shadow3-avc420"];
+/// What is asked of them: the workloads that a slow link changes most.
+const SLOW_WORK: [Workload; 3] = [Workload::Echo, Workload::Scroll, Workload::Video];
 /// Numbers of viewers of a whole run.
 const VIEWERS: [u32; 4] = [1, 2, 8, 32];
 
@@ -121,9 +133,19 @@ fn plans(options: &Options) -> Result<Vec<Plan>> {
             [] => !options.quick || link.name != "20m40",
             names => names.iter().any(|name| name == link.name),
         };
-        if is_wanted && options.viewers.is_empty() {
-            plans.extend(peers.iter().map(|peer| plan(*peer, link, workloads.clone(), 1)));
+        if !is_wanted || !options.viewers.is_empty() {
+            continue;
         }
+        let is_slow = link.limits.is_some();
+        let few: &[&str] = if options.quick { &QUICK_SLOW } else { &SLOW };
+        let chosen = peers
+            .iter()
+            .filter(|peer| !is_slow || !options.peer.is_empty() || few.contains(&peer.name));
+        let mut moved = workloads.clone();
+        if is_slow && options.work.is_empty() {
+            moved.retain(|workload| SLOW_WORK.contains(workload));
+        }
+        plans.extend(chosen.map(|peer| plan(*peer, link, moved.clone(), 1)));
     }
     let is_whole = options.peer.is_empty() && options.work.is_empty() && options.link.is_empty() && !options.quick;
     let viewers = if is_whole && options.viewers.is_empty() {

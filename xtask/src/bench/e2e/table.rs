@@ -97,7 +97,9 @@ fn viewer_rows(all: &[Figures], table: &mut Table) {
             cost * 100.0,
             "% of the first",
         );
-        table.push(row.goal("≤ 15", cost <= 0.15));
+        // A viewer that loses frames costs less, which is no merit.
+        let is_full = figures.motion.fps >= 0.97 * figures.motion.source_fps;
+        table.push(row.goal("≤ 15 at the full rate", cost <= 0.15 && is_full));
         table.push(Row::new(
             format!("{name}: frames of the one looked at"),
             figures.motion.fps,
