@@ -81,8 +81,12 @@ impl Stage<'_> {
 
     /// Waits for a while; key presses step on if they are what moves the picture.
     fn rest(&mut self) {
-        for event in self.devices.wait(LOOK) {
-            let is_echo = matches!(self.painter, Some((Workload::Echo, _)));
+        self.listen(LOOK);
+    }
+
+    fn listen(&mut self, wait: Duration) {
+        for event in self.devices.wait(wait) {
+            let is_echo = matches!(self.painter, Some((Workload::Echo | Workload::Busy, _)));
             if is_echo && matches!(event, Event::Key { value: 1, code } if code < crate::FIRST_BUTTON) {
                 self.step();
             }
@@ -95,8 +99,17 @@ impl Stage<'_> {
         let started = Instant::now();
         let mut next = started;
         let mut late = Duration::ZERO;
+        let mut film = 0_u16;
         while next.duration_since(started) < time {
             next += period;
+            if workload == Workload::Busy {
+                while Instant::now() < next {
+                    self.listen(next.saturating_duration_since(Instant::now()));
+                }
+                film = film.wrapping_add(1);
+                self.film(film);
+                continue;
+            }
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
             late = late.max(next.elapsed());
             self.step();
@@ -104,13 +117,23 @@ impl Stage<'_> {
         self.say(&format!("END {} {}", self.n, late.as_millis()));
     }
 
+    fn film(&mut self, n: u16) {
+        let Some((_, painter)) = &self.painter else { return };
+        let area = painter.film(self.frame.canvas.bytes(), n);
+        self.flush(area);
+    }
+
+    fn flush(&mut self, Area { x, y, width, height }: Area) {
+        let area = Rectangle::new(Point::new(x as i32, y as i32), Size::new(width as u32, height as u32));
+        self.frame.flush(self.card, area);
+    }
+
     fn step(&mut self) {
         self.n = self.n.wrapping_add(1);
         let Some((_, painter)) = &self.painter else { return };
-        let Area { x, y, width, height } = painter.step(self.frame.canvas.bytes(), self.n);
+        let area = painter.step(self.frame.canvas.bytes(), self.n);
         self.say(&format!("P {}", self.n));
-        let area = Rectangle::new(Point::new(x as i32, y as i32), Size::new(width as u32, height as u32));
-        self.frame.flush(self.card, area);
+        self.flush(area);
     }
 }
 

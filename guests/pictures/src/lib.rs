@@ -41,11 +41,20 @@ pub enum Workload {
     Drag,
     /// A film of 1280x720 pixels, thirty frames a second.
     Video,
+    /// The film, and the frame number of a strip below it for each key press.
+    Busy,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Type, Self::Echo, Self::Scroll, Self::Drag, Self::Video];
+    pub const ALL: [Self; 6] = [
+        Self::Type,
+        Self::Echo,
+        Self::Scroll,
+        Self::Drag,
+        Self::Video,
+        Self::Busy,
+    ];
 
     /// Its name on command lines.
     pub fn name(self) -> &'static str {
@@ -55,6 +64,7 @@ impl Workload {
             Self::Scroll => "scroll",
             Self::Drag => "drag",
             Self::Video => "video",
+            Self::Busy => "busy",
         }
     }
 
@@ -69,14 +79,14 @@ impl Workload {
             Self::Echo => 0,
             Self::Type => 10,
             Self::Scroll => 20,
-            Self::Drag | Self::Video => 30,
+            Self::Drag | Self::Video | Self::Busy => 30,
         }
     }
 
     /// Where the frame number stands: near the first and near the last pixel that changes.
     pub fn strips(self) -> [(usize, usize); 2] {
         match self {
-            Self::Type | Self::Echo => [(1440, 1004), (1440, 1004)],
+            Self::Type | Self::Echo | Self::Busy => [(1440, 1004), (1440, 1004)],
             Self::Scroll => [(160, 60), (1440, 1004)],
             Self::Drag => [(800, 370), (800, 690)],
             Self::Video => [(320, 180), (1280, 884)],
@@ -93,7 +103,7 @@ impl Workload {
                 width: 1200,
                 height: 840,
             },
-            Self::Video => Area {
+            Self::Video | Self::Busy => Area {
                 x: 320,
                 y: 180,
                 width: reel::WIDTH,
@@ -137,7 +147,7 @@ impl Painter {
         };
         match workload {
             Workload::Drag => painter.window = painter.window_picture(),
-            Workload::Video => painter.reel = reel::draw(),
+            Workload::Video | Workload::Busy => painter.reel = reel::draw(),
             _ => {}
         }
         painter
@@ -158,6 +168,7 @@ impl Painter {
             Workload::Scroll => self.terminal(out, u32::from(n), TERMINAL.height / font::HEIGHT),
             Workload::Drag => self.show_window(out, n),
             Workload::Video => self.show_film(out, n),
+            Workload::Busy => self.show_film(out, 0),
         }
         self.strips(out, n);
     }
@@ -171,13 +182,22 @@ impl Painter {
             }
             Workload::Scroll => self.scroll(out, n),
             Workload::Drag => self.drag(out, n),
-            Workload::Video => {
-                self.show_film(out, n);
-                self.workload.region()
-            }
+            Workload::Video => self.film(out, n),
+            Workload::Busy => Area {
+                x: self.workload.strips()[0].0,
+                y: self.workload.strips()[0].1,
+                width: STRIP_WIDTH,
+                height: STRIP_SIDE,
+            },
         };
         self.strips(out, n);
         changed
+    }
+
+    /// Draws frame `n` of the film alone and returns where it is.
+    pub fn film(&self, out: &mut [u8], n: u16) -> Area {
+        self.show_film(out, n);
+        self.workload.region()
     }
 
     fn strips(&self, out: &mut [u8], n: u16) {

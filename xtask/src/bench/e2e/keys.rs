@@ -16,17 +16,29 @@ use std::time::{Duration, Instant};
 const KEYS: u16 = 30;
 /// A key without an answer for so long is lost.
 const LIMIT: Duration = Duration::from_secs(3);
+/// Longer than the typing.
+const FILM: Duration = Duration::from_secs(14);
 const GAP: Duration = Duration::from_millis(120);
 
 /// Types and takes the figures.
 ///
 /// # Errors
 /// When client or server are gone.
-pub fn run(plan: &Plan, link: &Link, stage: &mut Stage, client: &mut Client, screen: &Screen) -> Result<Figures> {
+pub fn run(
+    plan: &Plan,
+    workload: Workload,
+    link: &Link,
+    stage: &mut Stage,
+    client: &mut Client,
+    screen: &Screen,
+) -> Result<Figures> {
     // Keys go to the window below the pointer; this place is in the picture, below what is looked at.
     client.display.point(960, 1050)?;
     std::thread::sleep(Duration::from_millis(500));
     let keyboard = Keyboard::at(client.display.name())?;
+    if workload == Workload::Busy {
+        stage.source.play(FILM)?;
+    }
     let before = Counters::take(link, stage, client)?;
     let (mut seen, mut painted, mut lost) = (Vec::new(), Vec::new(), 0);
     let mut next = 1;
@@ -57,7 +69,15 @@ pub fn run(plan: &Plan, link: &Link, stage: &mut Stage, client: &mut Client, scr
         .display
         .point(crate::e2e::display::WIDTH - 1, crate::e2e::display::HEIGHT - 1)?;
     std::thread::sleep(Duration::from_secs(1));
-    let (truth, shown) = (source::picture(Workload::Echo, next - 1), screen.picture()?);
+    if workload == Workload::Busy {
+        stage.source.played(2 * FILM)?;
+    }
+    let shown = screen.picture()?;
+    // Where a film stopped is not known.
+    let truth = match workload {
+        Workload::Echo => source::picture(workload, next - 1),
+        _ => shown.clone(),
+    };
     seen.sort_by(f64::total_cmp);
     painted.sort_by(f64::total_cmp);
     Ok(Figures {
@@ -73,7 +93,7 @@ pub fn run(plan: &Plan, link: &Link, stage: &mut Stage, client: &mut Client, scr
             lost,
             to_source: quantile(&painted, 0.5),
         }),
-        ..after.since(&before, plan, Workload::Echo, stage, &truth, &shown)?
+        ..after.since(&before, plan, workload, stage, &truth, &shown)?
     })
 }
 

@@ -27,7 +27,7 @@ pub struct Options {
     /// Only these peers, by name (comma)
     #[arg(long, value_delimiter = ',')]
     peer: Vec<String>,
-    /// Only these workloads: type, echo, scroll, drag, video (comma)
+    /// Only these workloads: type, echo, scroll, drag, video, busy (comma)
     #[arg(long, value_delimiter = ',')]
     work: Vec<String>,
     /// Only these links: lan, 20m40, 2m100 (comma)
@@ -94,12 +94,12 @@ const SLOW: [&str; 6] = [
 ];
 const QUICK_SLOW: [&str; 2] = ["rdpmux", "shadow3-avc420"];
 /// What is asked of them: the workloads that a slow link changes most.
-const SLOW_WORK: [Workload; 3] = [Workload::Echo, Workload::Scroll, Workload::Video];
+const SLOW_WORK: [Workload; 4] = [Workload::Echo, Workload::Busy, Workload::Scroll, Workload::Video];
 /// Numbers of viewers of a whole run.
 const VIEWERS: [u32; 4] = [1, 2, 8, 32];
 
 fn plans(options: &Options) -> Result<Vec<Plan>> {
-    if options.idle.is_some() && options.peer.is_empty() && options.viewers.is_empty() {
+    if options.idle.is_some_and(|count| count > 0) && options.peer.is_empty() && options.viewers.is_empty() {
         return Ok(Vec::new());
     }
     let workloads = match options.work.as_slice() {

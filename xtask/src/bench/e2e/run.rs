@@ -89,6 +89,10 @@ pub fn run(plan: &Plan, mut tell: impl FnMut(&Figures)) -> Result<Vec<Figures>> 
     let _others = others(plan, &case, &link, &mut stage)?;
     let mut all = Vec::new();
     for workload in &plan.workloads {
+        if *workload == Workload::Busy && stage.source.serving.is_none() {
+            // Only the guest takes keys while its film plays.
+            continue;
+        }
         stage.source.show(*workload)?;
         if client.is_none() {
             client = Some(plan.peer.look(&case, &link, "client")?);
@@ -151,8 +155,8 @@ fn one(plan: &Plan, workload: Workload, link: &Link, stage: &mut Stage, client: 
     })?;
     let rest = if plan.link.limits.is_some() { 4 } else { 2 };
     std::thread::sleep(wait::seconds(rest));
-    if workload == Workload::Echo {
-        return keys::run(plan, link, stage, client, &screen);
+    if matches!(workload, Workload::Echo | Workload::Busy) {
+        return keys::run(plan, workload, link, stage, client, &screen);
     }
     let control = Control::default();
     let before = Counters::take(link, stage, client)?;
@@ -265,7 +269,8 @@ impl Figures {
         let motion = &self.motion;
         if let Some(keys) = &self.keys {
             return format!(
-                "echo    {:6} key to pixel {:.1}/{:.1} ms (to the source {:.1}), {:.0} B/key, server {:.1} ms/key, {} of {} lost",
+                "{:7} {:6} key to pixel {:.1}/{:.1} ms (to the source {:.1}), {:.0} B/key, server {:.1} ms/key, {} of {} lost",
+                self.workload.name(),
                 self.link,
                 motion.p50,
                 motion.p95,
