@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use rdpmux_model::{Generation, RfxQuant};
 
 use crate::TileRect;
+use crate::codec::rfx::Rounding;
 use crate::codec::{Depth, bitmap, nsc};
 use crate::plan::Content;
 
@@ -25,7 +26,7 @@ pub(crate) enum Form {
     /// What the tile shows; not bytes, but worth sharing.
     Content,
     /// All of the tile as RemoteFX.
-    Rfx(RfxQuant),
+    Rfx(RfxQuant, Rounding),
     /// A part of it as a bitmap.
     Bitmap(Depth, TileRect),
     /// A part of it as NSCodec.

@@ -118,7 +118,7 @@ impl Composer {
         commands.append(&mut self.bitmaps);
         let pixels: u32 = self.text.iter().map(|rect| rect.width * rect.height).sum();
         if lossless == Lossless::Clear && pixels >= CLEAR_PIXELS {
-            commands.extend(rows_of(self.text).into_iter().map(|rect| FrameCommand::Clear {
+            commands.extend(blocks_of(self.text).into_iter().map(|rect| FrameCommand::Clear {
                 rect,
                 pixels: uncompressed::pixels(screen.rows(rect), rect.size()),
             }));
@@ -151,6 +151,27 @@ fn rows_of(rects: Vec<Rect<Client>>) -> Vec<Rect<Client>> {
     }
     joined
 }
+
+/// Joins neighbours in a row of tiles, and such rows below each other: one ClearCodec picture finds more in common, but
+/// the client shows it only when it has all of it.
+fn blocks_of(rects: Vec<Rect<Client>>) -> Vec<Rect<Client>> {
+    let mut blocks: Vec<Rect<Client>> = Vec::new();
+    for rect in rows_of(rects) {
+        match blocks.last_mut() {
+            Some(last)
+                if (last.x, last.width, last.bottom()) == (rect.x, rect.width, rect.y)
+                    && last.height + rect.height <= HIGHEST_BLOCK =>
+            {
+                *last = last.union(rect);
+            }
+            _ => blocks.push(rect),
+        }
+    }
+    blocks
+}
+
+/// Rows of one ClearCodec picture.
+const HIGHEST_BLOCK: u32 = 4 * TILE;
 
 /// Joins rectangles of one colour that stand below each other.
 fn stack(fills: Vec<(Rect<Client>, Color)>) -> Vec<(Rect<Client>, Color)> {

@@ -8,7 +8,8 @@ use rdpmux_pixel::{Rows, classify, hash};
 
 use crate::cache::{Encoded, Form, Key};
 use crate::codec::h264::{Coded, Stream};
-use crate::codec::{Depth, bitmap, nsc, qoi, rfx};
+use crate::codec::rfx::{self, Rounding};
+use crate::codec::{Depth, bitmap, nsc, qoi};
 use crate::compose::{Composer, Lossless};
 use crate::fresh::Fresh;
 use crate::plan::{self, Content};
@@ -132,7 +133,7 @@ impl FrameJob {
             }
             match self.profile.pipeline {
                 Pipeline::Bitmap { bits_per_pixel } => self.bitmap(&tile, part, Depth::of(bits_per_pixel), composer),
-                Pipeline::SurfaceCommands => self.picture(&tile, part, composer),
+                Pipeline::SurfaceCommands => self.remotefx_only(&tile, part, composer),
                 Pipeline::NsCodec(quality) => self.surface_bits(&tile, part, Form::NsCodec(quality, part), composer),
                 Pipeline::Qoi { zstd } => self.surface_bits(&tile, part, Form::Qoi(zstd, part), composer),
                 Pipeline::Egfx { .. } => {
@@ -209,7 +210,7 @@ impl FrameJob {
         }
         match self.content(tile) {
             Content::Solid(_) | Content::Text => self.exact(tile.index, part, composer),
-            Content::Picture => self.picture(tile, part, composer),
+            Content::Picture => self.picture(tile, part, Rounding::TowardsZero, composer),
         }
     }
 
@@ -260,6 +261,15 @@ impl FrameJob {
         composer.video(rect, parts, stream, quantizer);
     }
 
+    /// For a client that has nothing else, text is coded more carefully: rounding towards zero would blur it.
+    fn remotefx_only(&mut self, tile: &JobTile, part: TileRect, composer: &mut Composer) {
+        let rounding = match self.content(tile) {
+            Content::Picture => Rounding::TowardsZero,
+            Content::Solid(_) | Content::Text => Rounding::Nearest,
+        };
+        self.picture(tile, part, rounding, composer);
+    }
+
     /// Shows a tile that the client has in its cache.
     fn show_kept(&mut self, index: usize, composer: &mut Composer) -> bool {
         let Some(rect) = self.whole_tile(index).filter(|_| self.screen.cache.has_room()) else {
@@ -295,12 +305,15 @@ impl FrameJob {
         }
     }
 
-    fn picture(&mut self, tile: &JobTile, part: TileRect, composer: &mut Composer) {
+    fn picture(&mut self, tile: &JobTile, part: TileRect, rounding: Rounding, composer: &mut Composer) {
         let quant = self.profile.quant;
         let (x, y, whole) = self.screen.grid.tile(tile.index);
         let source = self.fresh.rows(tile.index);
-        let encode = || Encoded::Rfx(rfx::encode(source, whole.width(), whole.height(), &quant));
-        if let Encoded::Rfx(planes) = self.encode_once(tile, Form::Rfx(quant), encode) {
+        let encode = || {
+            let planes = rfx::encode_rounded(source, whole.width(), whole.height(), &quant, rounding);
+            Encoded::Rfx(planes)
+        };
+        if let Encoded::Rfx(planes) = self.encode_once(tile, Form::Rfx(quant, rounding), encode) {
             composer.rfx(x, y, part.on_surface(x, y), planes);
             self.screen.sent_roughly(tile.index, part);
         }

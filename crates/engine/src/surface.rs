@@ -42,6 +42,12 @@ pub trait PixelRows {
     /// Only pixels inside [`Self::extent`] are asked for. What is not written there is some older pixel of this guest.
     fn read_row(&self, x: u32, y: u32, out: &mut [u8]);
 
+    /// The bytes from the first pixel of a rectangle on, and the bytes from row to row, if the source has them as B, G, R,
+    /// X in memory that nobody writes to: they are then not copied to be compared.
+    fn direct(&self, _rect: Rect<Guest>) -> Option<Rows<'_>> {
+        None
+    }
+
     /// The size of the source: a commit is clipped to it.
     fn extent(&self) -> Size {
         Size::new(u32::MAX, u32::MAX)
@@ -126,6 +132,14 @@ impl PixelRows for SliceRows<'_> {
         } else {
             convert::to_bgrx(self.format, row, out);
         }
+    }
+
+    fn direct(&self, rect: Rect<Guest>) -> Option<Rows<'_>> {
+        let is_inside = rect.right() <= self.size.width && rect.bottom() <= self.size.height;
+        (self.format == PixelFormat::Bgrx32 && is_inside).then(|| Rows {
+            bytes: &self.bytes[rect.y as usize * self.stride + rect.x as usize * 4..],
+            stride: self.stride,
+        })
     }
 
     fn extent(&self) -> Size {
@@ -233,15 +247,32 @@ impl SurfaceWriter {
 
     /// One chunk: at most one row of tiles high and `CHUNK_WIDTH` wide.
     fn commit_chunk(&mut self, chunk: Rect<Guest>, source: &dyn PixelRows, origin: Point<Guest>) -> Option<Generation> {
-        let stride = chunk.width as usize * 4;
-        let len = stride * chunk.height as usize;
-        if self.scratch.len() < len {
-            self.scratch.resize(len, 0);
+        let place = Rect::new(chunk.x - origin.x, chunk.y - origin.y, chunk.width, chunk.height);
+        let rows = match source.direct(place) {
+            Some(rows) => rows,
+            None => read(place, source, &mut self.scratch),
+        };
+        // Only this writer changes the frame, so what is found here still holds below.
+        if self.shared.frame.read().shows(chunk, rows) {
+            return None;
         }
-        for (row, y) in self.scratch[..len].chunks_exact_mut(stride).zip(chunk.y..) {
-            source.read_row(chunk.x - origin.x, y - origin.y, row);
-        }
-        self.shared.frame.write().update(chunk, &self.scratch[..len])
+        self.shared.frame.write().update(chunk, rows)
+    }
+}
+
+/// Copies a rectangle out of the source.
+fn read<'a>(place: Rect<Guest>, source: &dyn PixelRows, scratch: &'a mut Vec<u8>) -> Rows<'a> {
+    let stride = place.width as usize * 4;
+    let len = stride * place.height as usize;
+    if scratch.len() < len {
+        scratch.resize(len, 0);
+    }
+    for (row, y) in scratch[..len].chunks_exact_mut(stride).zip(place.y..) {
+        source.read_row(place.x, y, row);
+    }
+    Rows {
+        bytes: &scratch[..len],
+        stride,
     }
 }
 
@@ -353,17 +384,25 @@ impl Frame {
         self.size.width as usize * 4
     }
 
+    /// Whether a chunk looks so already.
+    fn shows(&self, chunk: Rect<Guest>, source: Rows<'_>) -> bool {
+        let here = Rows {
+            bytes: &self.pixels[chunk.y as usize * self.stride() + chunk.x as usize * 4..],
+            stride: self.stride(),
+        };
+        diff::is_same(Level::best(), here, source, chunk.width as usize, chunk.height as usize)
+    }
+
     /// Compares and copies a chunk inside one row of tiles.
-    fn update(&mut self, chunk: Rect<Guest>, source: &[u8]) -> Option<Generation> {
+    fn update(&mut self, chunk: Rect<Guest>, source: Rows<'_>) -> Option<Generation> {
         let next = Generation(self.generation.0 + 1);
         let tile_row = chunk.y / TILE;
         for column in chunk.x / TILE..chunk.right().div_ceil(TILE) {
             let tile = Rect::new(column * TILE, tile_row * TILE, TILE, TILE);
             let part = chunk.intersect(tile);
-            let start = (part.x - chunk.x) as usize * 4;
             let rows = Rows {
-                bytes: &source[start..],
-                stride: chunk.width as usize * 4,
+                bytes: &source.bytes[(part.x - chunk.x) as usize * 4..],
+                stride: source.stride,
             };
             if self.update_part(part, rows) {
                 self.damage.record(self.damage.grid.index(column, tile_row), next);

@@ -79,6 +79,11 @@ fn an_update_copies_and_reports_exactly_the_changed_pixels() {
                 "{} {width}x{height}",
                 level.name()
             );
+            let before = Rows {
+                bytes: &old,
+                stride: to_stride,
+            };
+            assert_eq!(diff::is_same(level, before, rows, width, height), expected.is_none());
             for y in 0..height {
                 for x in 0..width {
                     let (a, b) = (

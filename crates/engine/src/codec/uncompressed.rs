@@ -12,6 +12,9 @@ use rdpmux_pixel::Rows;
 /// If a row is not inside the bytes.
 pub fn pixels(rows: Rows<'_>, size: Size) -> Arc<[u8]> {
     let width = size.width as usize * 4;
+    if rows.stride == width {
+        return rows.bytes[..width * size.height as usize].into();
+    }
     let mut bytes = Vec::with_capacity(width * size.height as usize);
     for y in 0..size.height as usize {
         bytes.extend_from_slice(rows.row(y, width));
