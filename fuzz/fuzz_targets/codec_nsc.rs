@@ -30,7 +30,10 @@ fuzz_target!(|data: &[u8]| {
         for (pixel, [y, co, cg]) in picture.as_chunks::<4>().0.iter().zip(planes) {
             let (y, co, cg) = (i32::from(y), i32::from(co as i8), i32::from(cg as i8));
             for (ours, theirs) in pixel[..3].iter().zip([y - co - cg, y + cg, y + co - cg]) {
-                assert!((i32::from(*ours) - theirs).abs() <= 2, "{pixel:?} came back as {theirs}");
+                assert!(
+                    (i32::from(*ours) - theirs).abs() <= 2,
+                    "{pixel:?} came back as {theirs}"
+                );
             }
         }
     }
@@ -51,7 +54,11 @@ fn planes(stream: &[u8], width: usize, height: usize) -> Vec<[u8; 3]> {
             (true, _) => padded / 2 * height.div_ceil(2),
         };
         let (plane, after) = rest.split_at(length);
-        decoded.push(if length < size { unpack(plane, size) } else { plane.to_vec() });
+        decoded.push(if length < size {
+            unpack(plane, size)
+        } else {
+            plane.to_vec()
+        });
         assert_eq!(decoded[index].len(), size);
         rest = after;
     }

@@ -14,7 +14,9 @@ fuzz_target!(|data: &[u8]| {
     }
     let (width, height) = (usize::from(width) + 1, usize::from(height) % 100 + 1);
     let (step, mask) = (usize::from(step) + 1, mask | 1);
-    let picture: Vec<u8> = (0..width * height * 4).map(|i| bytes[i / step % bytes.len()] & mask).collect();
+    let picture: Vec<u8> = (0..width * height * 4)
+        .map(|i| bytes[i / step % bytes.len()] & mask)
+        .collect();
     let rows = Rows {
         bytes: &picture,
         stride: width * 4,

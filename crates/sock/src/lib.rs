@@ -35,7 +35,11 @@ pub fn set_unsent_limit(socket: impl AsFd, bytes: u32) -> io::Result<()> {
             size_of_val(&value) as libc::socklen_t,
         )
     };
-    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// What TCP knows of a connection (`TCP_INFO`).
@@ -99,7 +103,10 @@ mod tests {
         client.write_all(b"x").expect("room");
         server.read_exact(&mut [0]).expect("the byte");
         let info = link_info(&server).expect("a TCP socket");
-        assert!(info.min_round_trip.is_some_and(|trip| trip < Duration::from_secs(5)), "{info:?}");
+        assert!(
+            info.min_round_trip.is_some_and(|trip| trip < Duration::from_secs(5)),
+            "{info:?}"
+        );
         assert_eq!(info.unsent, 0);
     }
 
