@@ -79,6 +79,11 @@ impl FrameJob {
         self.tiles.len()
     }
 
+    /// Whether it only makes exact what the client has roughly.
+    pub fn is_refinement(&self) -> bool {
+        self.aim == Aim::Exact
+    }
+
     /// Bytes of the pixels that it holds.
     pub fn raw_bytes(&self) -> usize {
         self.tiles.len() * TILE_BYTES

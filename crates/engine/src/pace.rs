@@ -79,6 +79,8 @@ pub struct Pacer {
     round_trip: Extreme<Duration>,
     rate: Extreme<u64>,
     startup: Startup,
+    /// Some rate was measured while the link had enough to do.
+    was_filled: bool,
     suspended: bool,
     backlog: usize,
     client_queue: usize,
@@ -123,6 +125,7 @@ impl Pacer {
             round_trip: Extreme::new(ROUND_TRIP_MEMORY, |new, old| new < old),
             rate: Extreme::new(RATE_MEMORY, |new, old| new > old),
             startup: Startup::default(),
+            was_filled: false,
             suspended: false,
             backlog: 0,
             client_queue: 0,
@@ -199,6 +202,7 @@ impl Pacer {
     /// The link delivered so many bytes per second, by TCP's or the protocol's own measure.
     pub fn on_rate(&mut self, now: Instant, bytes_per_second: u64) {
         self.rate.add(now, bytes_per_second);
+        self.was_filled = true;
     }
 
     /// Forgets frames in flight and everything measured, for example after the client's graphics were set up anew.
@@ -213,9 +217,14 @@ impl Pacer {
         self.in_flight.front().map(|sent| sent.at)
     }
 
-    /// Encoded bytes that the link carries in `interval`; `None` before anything was measured.
+    /// Bytes per second that the link carries; `None` as long as it was never given so much that it showed.
+    pub fn link_rate(&self) -> Option<u64> {
+        self.rate.value().filter(|_| self.was_filled)
+    }
+
+    /// Encoded bytes that the link carries in `interval`; `None` as for [`Self::link_rate`].
     pub fn bytes_per(&self, interval: Duration) -> Option<usize> {
-        self.rate.value().map(|rate| scale(rate, interval))
+        self.link_rate().map(|rate| scale(rate, interval))
     }
 
     /// What was measured.
@@ -273,6 +282,7 @@ impl Pacer {
         let rate = u64::try_from(rate).unwrap_or(u64::MAX);
         self.rate.add(now, rate);
         if sent.filled {
+            self.was_filled = true;
             self.startup.note(rate);
         }
     }

@@ -37,6 +37,8 @@ pub struct Profile {
     /// Most bytes of raw pixels per frame, 16 KiB for each tile touched; at least one tile always goes. What does not
     /// fit stays pending.
     pub byte_budget: usize,
+    /// The same for a refinement.
+    pub refinement_budget: usize,
     /// Quantiser of RemoteFX tiles.
     pub quant: RfxQuant,
     /// Whether large lossless areas go through the connection's raster compressor (EGFX only).
@@ -69,11 +71,15 @@ impl Profile {
     /// The default budget: a 4K screen.
     pub const BYTE_BUDGET: usize = 34 << 20;
 
-    /// Default budget and quality.
+    /// The default budget of a refinement, so that it never holds up a change for long.
+    pub const REFINEMENT_BUDGET: usize = 2 << 20;
+
+    /// Default budgets and quality.
     pub const fn new(pipeline: Pipeline) -> Self {
         Self {
             pipeline,
             byte_budget: Self::BYTE_BUDGET,
+            refinement_budget: Self::REFINEMENT_BUDGET,
             quant: Self::QUANT,
             clear: matches!(pipeline, Pipeline::Egfx { .. }),
             video: None,

@@ -36,6 +36,8 @@ const LONGEST_FRAME: Duration = Duration::from_millis(200);
 /// What pixels cost before anything was sent, and the least that is counted on.
 const FIRST_COST: f64 = 0.1;
 const LEAST_COST: f64 = 0.005;
+/// What pixels of a photograph cost in their exact form.
+const EXACT_COST: f64 = 0.8;
 /// Raw bytes of a frame before the link was measured (a full HD screen), and at least.
 const FIRST_BUDGET: usize = 8 << 20;
 const LEAST_BUDGET: usize = 256 << 10;
@@ -71,7 +73,13 @@ impl Quality {
         (raw as usize).clamp(LEAST_BUDGET, Profile::BYTE_BUDGET)
     }
 
-    /// A frame of `raw` bytes of pixels became `bytes` on a link of so many bytes per second, as far as that is known.
+    /// Most raw bytes of the next refinement: exact pictures are dear, and a change must not wait long behind one.
+    pub fn refinement_budget(&self, bytes_per_second: Option<u64>) -> usize {
+        let carried = bytes_per_second.map_or(0.0, |rate| rate as f64 * FRAME_TIME.as_secs_f64());
+        (carried / EXACT_COST) as usize
+    }
+
+    /// A frame of `raw` bytes of pixels, no refinement, became `bytes` on a link of so many bytes per second, as far as that is known.
     pub fn note(&mut self, now: Instant, raw: usize, bytes: usize, bytes_per_second: Option<u64>) {
         let cost = (bytes as f64 / raw.max(1) as f64).clamp(LEAST_COST, 1.0);
         self.cost = if cost > self.cost {
@@ -152,5 +160,7 @@ mod tests {
         quality.note(now, 1_000_000, 100_000, narrow);
         assert!(quality.budget(narrow) <= 500_000, "a video does not");
         assert_eq!(quality.budget(Some(u64::MAX)), Profile::BYTE_BUDGET);
+        assert_eq!(quality.refinement_budget(narrow), 15_625);
+        assert_eq!(quality.refinement_budget(None), 0, "one tile");
     }
 }

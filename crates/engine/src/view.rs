@@ -49,9 +49,6 @@ struct Rest {
     mark: Option<Generation>,
 }
 
-/// Most bytes of raw pixels that a refinement takes, so that it never holds up a change for long.
-const REFINEMENT_BYTES: usize = 2 << 20;
-
 impl Default for ClientView {
     fn default() -> Self {
         Self::new()
@@ -176,7 +173,7 @@ impl ClientView {
             return None;
         }
         let screen = self.screen.take()?;
-        let most = (profile.byte_budget.min(REFINEMENT_BYTES) / TILE_BYTES).max(1);
+        let most = (profile.refinement_budget / TILE_BYTES).max(1);
         let rests = |index: &usize| {
             let (tile, generation) = (&self.tiles[*index], frame.damage.generation(*index));
             tile.sent == generation && generation <= self.rest.settled && !screen.rough(*index).is_empty()

@@ -178,3 +178,16 @@ fn one_acknowledgement_covers_the_frames_before_it_and_numbers_wrap() {
         (1, 1_000)
     );
 }
+
+#[test]
+fn small_frames_do_not_make_a_link_narrow() {
+    let (mut link, mut pacer) = (Link::new(10_000_000, 5), Pacer::new(PacerConfig::default()));
+    link.run(&mut pacer, 50, 400);
+    assert_eq!(pacer.link_rate(), None, "{:?}", pacer.stats());
+    link.run(&mut pacer, 50, 100_000);
+    assert!(
+        pacer.link_rate().is_some_and(|rate| rate > 3_000_000),
+        "{:?}",
+        pacer.stats()
+    );
+}

@@ -346,8 +346,10 @@ impl Drive {
         let now = Instant::now();
         self.gauge.tell(now, self.acknowledges, &mut self.pacer);
         self.pacer.on_sent(now.into_std(), id, out.len());
-        let rate = self.pacer.stats().bytes_per_second;
-        self.quality.note(now.into_std(), made.raw, out.len(), rate);
+        let rate = self.pacer.link_rate();
+        if let Some(raw) = made.raw {
+            self.quality.note(now.into_std(), raw, out.len(), rate);
+        }
         for bytes in self.gauge.around(now, out, &mut self.rdp) {
             self.outbox.push(bytes)?;
         }
@@ -432,11 +434,12 @@ impl Drive {
             // A link that needs rougher pictures does not decide for the others.
             follow.leave();
         }
-        let kind = follow.kind();
+        let (kind, rate) = (follow.kind(), self.pacer.link_rate());
         let ask = Ask {
             surface,
             profile: Profile {
-                byte_budget: self.quality.budget(self.pacer.stats().bytes_per_second),
+                byte_budget: self.quality.budget(rate),
+                refinement_budget: self.quality.refinement_budget(rate).min(Profile::REFINEMENT_BUDGET),
                 quant: self.quality.quant(),
                 video: video(kind, self.pacer.bytes_per(VIDEO_PICTURE)),
                 ..Profile::new(pipeline(kind))

@@ -64,8 +64,8 @@ struct Follower {
 pub(crate) struct Made {
     /// What the client acknowledges; `None` for what is not a frame but belongs into the stream.
     pub(crate) id: Option<FrameId>,
-    /// Bytes of the pixels that were looked at.
-    pub(crate) raw: usize,
+    /// Bytes of the pixels that were looked at; `None` for what is no change, such as a refinement.
+    pub(crate) raw: Option<usize>,
     payload: Payload,
 }
 
@@ -74,7 +74,7 @@ impl Made {
     fn aside(parts: Vec<Bytes>) -> Self {
         Self {
             id: None,
-            raw: 0,
+            raw: None,
             payload: Payload::Shared(parts),
         }
     }
@@ -238,7 +238,7 @@ impl State {
 
 impl Engine {
     fn write(&mut self, job: FrameJob, timestamp: u32) -> Result<Made, FrameError> {
-        let raw = job.raw_bytes();
+        let raw = (!job.is_refinement()).then(|| job.raw_bytes());
         let frame = job.encode();
         let (id, payload) = if self.writer.framing().is_some() {
             let frame = self.writer.compress(&[(0, &frame)], timestamp)?;
