@@ -68,6 +68,8 @@ pub struct Keys {
 
 /// What the last frames still cost belongs to the run.
 const RUN_OUT: Duration = Duration::from_secs(1);
+/// Bytes in a second that are no picture.
+const QUIET: u64 = 3000;
 /// How long the last frame may take.
 const CATCH_UP: Duration = Duration::from_secs(12);
 /// Pictures taken in motion.
@@ -153,8 +155,7 @@ fn one(plan: &Plan, workload: Workload, link: &Link, stage: &mut Stage, client: 
         let screen = Screen::open(client.display.framebuffer())?;
         Ok((screen.whole(workload.strips()) == Some(0)).then_some(screen))
     })?;
-    let rest = if plan.link.limits.is_some() { 4 } else { 2 };
-    std::thread::sleep(wait::seconds(rest));
+    quiet(link)?;
     if matches!(workload, Workload::Echo | Workload::Busy) {
         return keys::run(plan, workload, link, stage, client, &screen);
     }
@@ -175,6 +176,21 @@ fn one(plan: &Plan, workload: Workload, link: &Link, stage: &mut Stage, client: 
         moving_psnr: seen.moving_psnr(workload),
         ..after.since(&before, plan, workload, stage, &truth, &shown)?
     })
+}
+
+/// Waits until the first picture has been made exact: its bytes are not the workload's.
+fn quiet(link: &Link) -> Result<()> {
+    let started = Instant::now();
+    let mut last = link.bytes()?.0;
+    while started.elapsed() < wait::seconds(20) {
+        std::thread::sleep(wait::seconds(1));
+        let now = link.bytes()?.0;
+        if now - last < QUIET {
+            return Ok(());
+        }
+        last = now;
+    }
+    Ok(())
 }
 
 /// Plays, and waits until the client has the last frame; one that never comes ends the wait.
