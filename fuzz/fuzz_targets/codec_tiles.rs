@@ -1,4 +1,5 @@
-//! Any pixels at any size through every pipeline: nothing panics, foreign decoders read it, exact pipelines are exact.
+//! Any pixels at any size, scrolled, dragged and back, through every pipeline: nothing panics, foreign decoders read it,
+//! exact pipelines are exact.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -6,12 +7,15 @@ use painter::{Painter, widen};
 use rdpmux_engine::{ClientView, Pipeline, Profile, SliceRows, surface};
 use rdpmux_model::{PixelFormat, Point, Rect, Size};
 
+#[expect(dead_code, reason = "some is for the engine's own tests")]
 #[path = "../../crates/engine/tests/engine/painter.rs"]
 mod painter;
 
-const PIPELINES: [Pipeline; 6] = [
+const PIPELINES: [Pipeline; 8] = [
     Pipeline::Egfx { progressive: true },
     Pipeline::SurfaceCommands,
+    Pipeline::Qoi { zstd: false },
+    Pipeline::Qoi { zstd: true },
     Pipeline::Bitmap { bits_per_pixel: 32 },
     Pipeline::Bitmap { bits_per_pixel: 24 },
     Pipeline::Bitmap { bits_per_pixel: 16 },
@@ -36,13 +40,22 @@ fuzz_target!(|data: &[u8]| {
     let (mut writer, reader) = surface(size);
     let part = Rect::new(u32::from(x), u32::from(y), u32::from(shape), u32::from(height));
     for pipeline in PIPELINES {
-        let (mut view, mut painter) = (ClientView::new(), Painter::new(size));
+        let (mut view, mut painter) = (ClientView::with_cache(5), Painter::new(size));
         let profile = Profile {
             byte_budget: usize::from(shape) << 8,
             ..Profile::new(pipeline)
         };
-        for rect in [part, size.rect()] {
-            writer.commit(&[rect], &rows, Point::new(0, 0));
+        let moved = Point::new(u32::from(x) % 97, u32::from(y));
+        let home = Point::new(0, 0);
+        for (rect, origin) in [
+            (part, home),
+            (size.rect(), home),
+            (size.rect(), moved),
+            (size.rect(), home),
+        ] {
+            writer.commit(&[rect], &rows, origin);
+            view.tick_rest(&reader);
+            view.tick_rest(&reader);
             while let Some(job) = view
                 .take_job(&reader, &profile)
                 .or_else(|| view.take_refinement(&reader, &profile))
