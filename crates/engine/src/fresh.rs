@@ -1,5 +1,6 @@
 //! The new pixels of one job: whole tiles, one after the other, found by their number.
 
+use parking_lot::Mutex;
 use rdpmux_model::TILE;
 use rdpmux_pixel::Rows;
 
@@ -22,13 +23,12 @@ struct Placed {
 }
 
 impl Fresh {
-    /// No tile yet; the buffer's memory is used again.
-    pub(crate) fn new(grid: TileGrid, mut buffer: Vec<u8>) -> Self {
-        buffer.clear();
+    /// No tile yet.
+    pub(crate) fn new(grid: TileGrid) -> Self {
         Self {
             tiles: Vec::new(),
             places: vec![0; grid.len()],
-            pixels: buffer,
+            pixels: BUFFERS.lock().pop().unwrap_or_default(),
         }
     }
 
@@ -70,8 +70,22 @@ impl Fresh {
         let row = y % TILE as usize;
         Some(&self.pixels[tile.start + row * stride..][..stride])
     }
+}
 
-    pub(crate) fn into_buffer(self) -> Vec<u8> {
-        self.pixels
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        let mut buffer = std::mem::take(&mut self.pixels);
+        buffer.clear();
+        let mut buffers = BUFFERS.lock();
+        if buffers.len() < MOST_BUFFERS && (1..=LARGEST_BUFFER).contains(&buffer.capacity()) {
+            buffers.push(buffer);
+        }
     }
 }
+
+/// Buffers of finished jobs, for the next ones of any surface: as many as jobs run at once, so that idle desktops keep
+/// none.
+static BUFFERS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+const MOST_BUFFERS: usize = 4;
+/// A 4K screen.
+const LARGEST_BUFFER: usize = 34 << 20;

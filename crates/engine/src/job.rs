@@ -106,7 +106,6 @@ impl FrameJob {
             size: self.size(),
             commands: composer.finish(&self.screen, lossless, self.profile.quant),
         };
-        self.shared.return_buffer(self.fresh.into_buffer());
         *self.back.lock() = Some(self.screen);
         frame
     }

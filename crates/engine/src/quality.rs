@@ -30,7 +30,7 @@ const PATIENCE: u32 = 3;
 /// Room to spare for so long before a step up.
 const ROOMY: Duration = Duration::from_secs(1);
 /// A frame should take the link no longer.
-const FRAME_TIME: Duration = Duration::from_millis(50);
+const FRAME_TIME: Duration = Duration::from_millis(30);
 /// A frame may take the link so long before it is cut into several: a cut frame is torn.
 const LONGEST_FRAME: Duration = Duration::from_millis(200);
 /// What pixels cost before anything was sent, and the least that is counted on.
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     /// Carries 1000 bytes in [`FRAME_TIME`].
-    const RATE: Option<u64> = Some(20_000);
+    const RATE: Option<u64> = Some(33_334);
 
     #[test]
     fn large_frames_in_a_row_make_it_rougher_and_a_calm_second_finer() {
@@ -160,7 +160,7 @@ mod tests {
         quality.note(now, 1_000_000, 100_000, narrow);
         assert!(quality.budget(narrow) <= 500_000, "a video does not");
         assert_eq!(quality.budget(Some(u64::MAX)), Profile::BYTE_BUDGET);
-        assert_eq!(quality.refinement_budget(narrow), 15_625);
+        assert_eq!(quality.refinement_budget(narrow), 9_375);
         assert_eq!(quality.refinement_budget(None), 0, "one tile");
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{RwLock, RwLockReadGuard};
 use rdpmux_model::{Generation, Guest, PixelFormat, Point, Rect, Size, TILE};
 use rdpmux_pixel::{Level, Rows, RowsMut, convert, diff};
 
@@ -22,7 +22,6 @@ pub fn surface(size: Size) -> (SurfaceWriter, SurfaceReader) {
     let shared = Arc::new(Shared {
         frame: RwLock::new(Frame::black(size, Generation(1))),
         cache: EncodeCache::new(CACHE_BYTES),
-        buffers: Mutex::default(),
     });
     let reader = SurfaceReader { shared: shared.clone() };
     let writer = SurfaceWriter {
@@ -197,9 +196,15 @@ impl SurfaceWriter {
     ) -> Option<Generation> {
         let newest = self.compare_and_copy(rects, source, origin);
         if newest.is_some() {
-            self.drawing_is_current = false;
+            self.rest();
         }
         newest
+    }
+
+    /// Gives back the memory of the copy on which [`Self::draw`] draws, until it is called again.
+    pub fn rest(&mut self) {
+        self.drawing = Vec::new();
+        self.drawing_is_current = false;
     }
 
     /// Draws on a private copy of the frame, then commits what the drawing touched.
@@ -331,30 +336,10 @@ impl SurfaceReader {
 pub(crate) struct Shared {
     frame: RwLock<Frame>,
     pub(crate) cache: EncodeCache,
-    /// Pixel buffers of finished jobs, for the next ones.
-    buffers: Mutex<Vec<Vec<u8>>>,
 }
 
 /// Bytes of encoded tiles kept per surface.
 const CACHE_BYTES: usize = 24 << 20;
-/// Buffers kept for reuse, and the largest one that is.
-const BUFFERS: usize = 4;
-const BUFFER_BYTES: usize = 16 << 20;
-
-impl Shared {
-    pub(crate) fn take_buffer(&self) -> Vec<u8> {
-        self.buffers.lock().pop().unwrap_or_default()
-    }
-
-    pub(crate) fn return_buffer(&self, mut buffer: Vec<u8>) {
-        buffer.clear();
-        let mut buffers = self.buffers.lock();
-        if buffers.len() < BUFFERS && buffer.capacity() <= BUFFER_BYTES {
-            buffers.push(buffer);
-        }
-    }
-}
-
 /// The pixels and when they changed.
 ///
 /// INVARIANT: `pixels` holds 4 bytes per pixel of `size`, the fourth always 255.

@@ -147,7 +147,7 @@ impl ClientView {
         }
         tiles.sort_unstable_by_key(|tile| tile.index);
         let mut screen = self.screen.take()?;
-        let mut fresh = Fresh::new(self.grid, reader.shared.take_buffer());
+        let mut fresh = Fresh::new(self.grid);
         for tile in &tiles {
             let (_, _, whole) = self.grid.tile(tile.index);
             fresh.add(tile.index, whole, |out| frame.copy_tile(tile.index, out));
@@ -193,7 +193,7 @@ impl ClientView {
             return None;
         }
         tiles.iter().for_each(|tile| self.video.calm(tile.index));
-        let fresh = Fresh::new(self.grid, Vec::new());
+        let fresh = Fresh::new(self.grid);
         Some(self.job(reader, screen, fresh, tiles, *profile, Aim::Exact))
     }
 

@@ -251,9 +251,15 @@ impl GuestSink {
         self.publish(generation);
     }
 
+    /// Nothing will be drawn for a while: gives back memory that only drawing needs.
+    pub fn rest(&mut self) {
+        self.surface.rest();
+    }
+
     /// Shows a card that fills the frame: `title` large, `lines` below.
     pub fn card(&mut self, title: &str, lines: &[&str]) {
         self.draw(|canvas| draw_card(canvas, title, lines));
+        self.rest();
     }
 
     /// Takes a pointer picture of B, G, R, A bytes. One beyond [`PointerImage::MAX_EDGE`] is cut at the right and the

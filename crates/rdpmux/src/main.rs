@@ -12,6 +12,10 @@ mod serving;
 
 use std::process::ExitCode;
 
+/// Pictures come and go: this one gives their memory back, the system's keeps it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     exit::guard(|| {
         let cli = cmd::parse()?;

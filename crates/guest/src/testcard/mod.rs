@@ -52,6 +52,7 @@ pub(crate) async fn run(config: Config, title: String, events: mpsc::Sender<Gues
         state.mouse = MouseMode::Absolute;
     });
     show(&mut sink, &mut scene, &Dirty::everything());
+    sink.rest();
     if events.send(GuestEvent::HeadAdded(port)).await.is_err() {
         return;
     }
@@ -67,7 +68,7 @@ pub(crate) async fn run(config: Config, title: String, events: mpsc::Sender<Gues
                 0 => return,
                 _ => apply_all(&mut scene, &mut batch),
             },
-            _ = clock.tick() => {
+            _ = clock.tick(), if scene.moving => {
                 steps += 1;
                 if steps < IDLE_STEPS && !sink.is_watched() {
                     continue;
@@ -76,6 +77,9 @@ pub(crate) async fn run(config: Config, title: String, events: mpsc::Sender<Gues
             }
         };
         show(&mut sink, &mut scene, &dirty);
+        if !scene.moving {
+            sink.rest();
+        }
     }
 }
 

@@ -444,6 +444,7 @@ impl Drive {
                 video: video(kind, self.pacer.bytes_per(VIDEO_PICTURE)),
                 ..Profile::new(pipeline(kind))
             },
+            may_refine: self.pacer.stats().frames_in_flight == 0,
             told: (!matches!(kind, FramePipe::Egfx { .. })).then_some(self.legacy_size),
             pool: &self.context.pool,
         };

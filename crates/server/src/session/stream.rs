@@ -103,6 +103,8 @@ pub(crate) enum Next {
 pub(crate) struct Ask<'a> {
     pub(crate) surface: &'a SurfaceReader,
     pub(crate) profile: Profile,
+    /// The link has nothing to do, so it may carry what nobody waits for.
+    pub(crate) may_refine: bool,
     /// The size that a client without EGFX was told.
     pub(crate) told: Option<Size>,
     pub(crate) pool: &'a EncodePool,
@@ -358,15 +360,17 @@ impl Follow {
             engine.view.invalidate_rect(rect);
         }
         let is_current = engine.view.is_current(ask.surface);
-        if is_current && !engine.view.needs_refinement() {
+        if is_current && !(ask.may_refine && engine.view.needs_refinement()) {
             return Next::Nothing;
         }
         state.part_with_the_slow(self.stream.kind);
         let Some(mut engine) = state.engine.take() else {
             return Next::Wait;
         };
-        let job = engine.view.take_job(ask.surface, &ask.profile);
-        let job = job.or_else(|| engine.view.take_refinement(ask.surface, &ask.profile));
+        let mut job = engine.view.take_job(ask.surface, &ask.profile);
+        if job.is_none() && ask.may_refine {
+            job = engine.view.take_refinement(ask.surface, &ask.profile);
+        }
         match job {
             // The guest changed its size in between: the job is dropped, and the view starts from nothing.
             Some(job) if ask.told.is_some_and(|told| told != job.size()) => {
