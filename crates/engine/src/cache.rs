@@ -25,8 +25,8 @@ pub(crate) struct Key {
 pub(crate) enum Form {
     /// What the tile shows; not bytes, but worth sharing.
     Content,
-    /// All of the tile as RemoteFX.
-    Rfx(RfxQuant, Rounding),
+    /// A tile as RemoteFX, of which a part matters.
+    Rfx(RfxQuant, Rounding, TileRect),
     /// A part of it as a bitmap.
     Bitmap(Depth, TileRect),
     /// A part of it as NSCodec.

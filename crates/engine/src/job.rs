@@ -313,11 +313,26 @@ impl FrameJob {
         let quant = self.profile.quant;
         let (x, y, whole) = self.screen.grid.tile(tile.index);
         let source = self.fresh.rows(tile.index);
+        // Of a part, only the part is coded, unless others can use the whole tile for hardly more.
+        let coded = if part.area() * 4 < whole.area() * 3 {
+            part
+        } else {
+            whole
+        };
         let encode = || {
-            let planes = rfx::encode_rounded(source, whole.width(), whole.height(), &quant, rounding);
+            let planes = if coded == whole {
+                rfx::encode_rounded(source, whole.width(), whole.height(), &quant, rounding)
+            } else {
+                let extended = extend(source, part);
+                let rows = Rows {
+                    bytes: &extended,
+                    stride: TILE as usize * 4,
+                };
+                rfx::encode_rounded(rows, TILE as usize, TILE as usize, &quant, rounding)
+            };
             Encoded::Rfx(planes)
         };
-        if let Encoded::Rfx(planes) = self.encode_once(tile, Form::Rfx(quant, rounding), encode) {
+        if let Encoded::Rfx(planes) = self.encode_once(tile, Form::Rfx(quant, rounding, coded), encode) {
             composer.rfx(x, y, part.on_surface(x, y), planes);
             self.screen.sent_roughly(tile.index, part);
         }
@@ -371,6 +386,22 @@ impl FrameJob {
         };
         self.shared.cache.encode_once(key, encode)
     }
+}
+
+/// A tile of which only a part matters: its edges are repeated to the tile's, which costs next to nothing to code.
+fn extend(source: Rows<'_>, part: TileRect) -> Vec<u8> {
+    let edge = TILE as usize;
+    let (left, right) = (usize::from(part.left), usize::from(part.right));
+    let mut tile = Vec::with_capacity(edge * edge * 4);
+    for y in 0..edge {
+        let y = y.clamp(usize::from(part.top), usize::from(part.bottom) - 1);
+        let row = &source.row(y, right * 4)[left * 4..];
+        let (first, last) = (&row[..4], &row[row.len() - 4..]);
+        (0..left).for_each(|_| tile.extend_from_slice(first));
+        tile.extend_from_slice(row);
+        (right..edge).for_each(|_| tile.extend_from_slice(last));
+    }
+    tile
 }
 
 /// A part of a tile's rows.

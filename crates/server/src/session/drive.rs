@@ -84,6 +84,8 @@ pub(super) struct Drive {
     legacy_size: Size,
     unacknowledged: VecDeque<Unacknowledged>,
     suppressed: bool,
+    /// When the last change was sent.
+    changed_at: Instant,
     /// The client was hidden and may have lost what it showed.
     repaint: bool,
     /// What the client kept of earlier sessions and waits to hear about.
@@ -145,6 +147,7 @@ impl Drive {
             legacy_size: desktop.surface().size(),
             unacknowledged: VecDeque::new(),
             suppressed: false,
+            changed_at: now,
             repaint: false,
             cache_offer: None,
             held_motion: None,
@@ -348,6 +351,7 @@ impl Drive {
         self.pacer.on_sent(now.into_std(), id, out.len());
         let rate = self.pacer.link_rate();
         if let Some(raw) = made.raw {
+            self.changed_at = now;
             self.quality.note(now.into_std(), raw, out.len(), rate);
         }
         for bytes in self.gauge.around(now, out, &mut self.rdp) {
@@ -444,7 +448,7 @@ impl Drive {
                 video: video(kind, self.pacer.bytes_per(VIDEO_PICTURE)),
                 ..Profile::new(pipeline(kind))
             },
-            may_refine: self.pacer.stats().frames_in_flight == 0,
+            may_refine: self.pacer.stats().frames_in_flight == 0 || self.changed_at.elapsed() > QUIET,
             told: (!matches!(kind, FramePipe::Egfx { .. })).then_some(self.legacy_size),
             pool: &self.context.pool,
         };
@@ -623,6 +627,8 @@ fn video(pipe: FramePipe, room: Option<usize>) -> Option<VideoProfile> {
 const VIDEO_PICTURE: Duration = Duration::from_millis(23);
 /// A client with EGFX advertises it within this time; then the legacy pipe serves it.
 const GRAPHICS: Duration = Duration::from_secs(2);
+/// After so long without a change the link is taken to be free for refinements.
+const QUIET: Duration = Duration::from_millis(250);
 /// The longest sleep.
 const TICK: Duration = Duration::from_secs(5);
 const RETRY_MOTION: Duration = Duration::from_millis(10);
