@@ -76,11 +76,11 @@ const VARIANTS: &[Variant] = &[
         28.0,
     ),
     variant(
-        "avc444",
+        "h264 where 4:4:4 is offered",
         Kind::FreeRdp3,
         &["/gfx:AVC444"],
         Workload::Video,
-        ("AVC444", "avc444: true"),
+        ("AVC420", "avc444: true"),
         28.0,
     ),
     variant(
