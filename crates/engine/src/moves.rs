@@ -65,7 +65,8 @@ const ROW_STEP: usize = 8;
 /// Finds copies, applies them to `screen`, and hands each to `found`. Tiles that a copy touches besides the new ones are
 /// added to `fresh` with the pixels that they had.
 pub(crate) fn find(screen: &mut Screen, fresh: &mut Fresh, mut found: impl FnMut(Move)) {
-    let mut wrong: Vec<usize> = fresh.indices().collect();
+    // Where nothing is known, as on the first picture, nothing can be copied from.
+    let mut wrong: Vec<usize> = fresh.indices().filter(|&tile| screen.is_known(tile)).collect();
     let enough = FEWEST_TILES.max(wrong.len() / LEFT_SHARE);
     if wrong.len() < FEWEST_TILES || !screen.patience.looks() {
         return;

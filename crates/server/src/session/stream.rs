@@ -489,6 +489,8 @@ impl Follow {
         if Arc::ptr_eq(&stream, &self.stream) {
             return None;
         }
+        // From here on, so that no frame is missed that is made right after.
+        let made = stream.made.subscribe();
         let parts = {
             let mut mine = self.stream.state.lock();
             // The common stream is nobody's own, so nobody waits for ours while holding it.
@@ -496,7 +498,7 @@ impl Follow {
             merge(&mut mine, &mut theirs, self.session)?
         };
         stream.made.send_modify(|_| {});
-        self.change_to(stream);
+        (self.stream, self.made) = (stream, made);
         Some(Made::aside(parts))
     }
 }
