@@ -243,14 +243,16 @@ impl SurfaceWriter {
             if rect.is_empty() {
                 continue;
             }
-            for chunk in chunks(rect) {
+            let place = Rect::new(rect.x - origin.x, rect.y - origin.y, rect.width, rect.height);
+            let is_direct = source.direct(place).is_some();
+            for chunk in chunks(rect, if is_direct { Size::MAX_EDGE } else { CHUNK_WIDTH }) {
                 newest = self.commit_chunk(chunk, source, origin).or(newest);
             }
         }
         newest
     }
 
-    /// One chunk: at most one row of tiles high and `CHUNK_WIDTH` wide.
+    /// One chunk: at most one row of tiles high.
     fn commit_chunk(&mut self, chunk: Rect<Guest>, source: &dyn PixelRows, origin: Point<Guest>) -> Option<Generation> {
         let place = Rect::new(chunk.x - origin.x, chunk.y - origin.y, chunk.width, chunk.height);
         let rows = match source.direct(place) {
@@ -281,11 +283,11 @@ fn read<'a>(place: Rect<Guest>, source: &dyn PixelRows, scratch: &'a mut Vec<u8>
     }
 }
 
-/// Widest chunk: 64 rows of it fit a second-level cache.
+/// Widest chunk of a source that must be copied out first: 64 rows of it fit a second-level cache.
 const CHUNK_WIDTH: u32 = 16 * TILE;
 
-/// Cuts a rectangle that is inside a frame and not empty at the rows of tiles, and at every `CHUNK_WIDTH` columns.
-fn chunks(rect: Rect<Guest>) -> impl Iterator<Item = Rect<Guest>> {
+/// Cuts a rectangle that is inside a frame and not empty at the rows of tiles, and at every `width` columns.
+fn chunks(rect: Rect<Guest>, width: u32) -> impl Iterator<Item = Rect<Guest>> {
     let cut = |from: u32, end: u32, step: u32| {
         let first = from / step * step;
         (first..end)
@@ -293,8 +295,7 @@ fn chunks(rect: Rect<Guest>) -> impl Iterator<Item = Rect<Guest>> {
             .map(move |at| (at.max(from), end.min(at + step)))
     };
     cut(rect.y, rect.bottom(), TILE).flat_map(move |(top, bottom)| {
-        cut(rect.x, rect.right(), CHUNK_WIDTH)
-            .map(move |(left, right)| Rect::new(left, top, right - left, bottom - top))
+        cut(rect.x, rect.right(), width).map(move |(left, right)| Rect::new(left, top, right - left, bottom - top))
     })
 }
 
