@@ -439,16 +439,20 @@ impl Drive {
             follow.leave();
         }
         let (kind, rate) = (follow.kind(), self.pacer.link_rate());
+        let refinement_budget = self.quality.refinement_budget(rate).min(Profile::REFINEMENT_BUDGET);
+        let is_quiet = self.changed_at.elapsed() > QUIET;
+        // On a narrow link even one exact tile would hold up the next change.
+        let has_room = self.pacer.stats().frames_in_flight == 0 && refinement_budget >= LEAST_REFINEMENT;
         let ask = Ask {
             surface,
             profile: Profile {
                 byte_budget: self.quality.budget(rate),
-                refinement_budget: self.quality.refinement_budget(rate).min(Profile::REFINEMENT_BUDGET),
+                refinement_budget,
                 quant: self.quality.quant(),
                 video: video(kind, self.pacer.bytes_per(VIDEO_PICTURE)),
                 ..Profile::new(pipeline(kind))
             },
-            may_refine: self.pacer.stats().frames_in_flight == 0 || self.changed_at.elapsed() > QUIET,
+            may_refine: is_quiet || has_room,
             told: (!matches!(kind, FramePipe::Egfx { .. })).then_some(self.legacy_size),
             pool: &self.context.pool,
         };
@@ -629,6 +633,8 @@ const VIDEO_PICTURE: Duration = Duration::from_millis(23);
 const GRAPHICS: Duration = Duration::from_secs(2);
 /// After so long without a change the link is taken to be free for refinements.
 const QUIET: Duration = Duration::from_millis(250);
+/// Raw bytes of the smallest refinement, one tile.
+const LEAST_REFINEMENT: usize = 64 * 64 * 4;
 /// The longest sleep.
 const TICK: Duration = Duration::from_secs(5);
 const RETRY_MOTION: Duration = Duration::from_millis(10);
