@@ -111,9 +111,9 @@ pub(crate) struct Ask<'a> {
 }
 
 /// So many frames late, a follower goes on alone.
-const MOST_BEHIND: u64 = 2;
+const MOST_BEHIND: u64 = 4;
 /// A follower that was too slow does not join again for so long, and twice as long each time.
-const ALONE: Duration = Duration::from_secs(10);
+const ALONE: Duration = Duration::from_secs(2);
 const MOST_DOUBLINGS: u32 = 6;
 /// How often a view looks which tiles rest; such tiles are refined.
 const REST: Duration = Duration::from_millis(150);
@@ -223,6 +223,7 @@ impl State {
             let Some(engine) = self.engine.as_mut().and_then(|engine| engine.fork()) else {
                 return;
             };
+            tracing::debug!(%session, "too slow for the shared frames");
             let stream = Stream::new(kind, engine, session);
             let missing = |next| self.missing(next).cloned().collect();
             if let Some(rest) = self.followers.get(&session).map(|follower| missing(follower.next))
