@@ -427,3 +427,22 @@ impl Hasher for Folded {
         self.write_u64(u64::from(value as u32));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_moves_is_looked_at_ever_more_rarely_until_something_does() {
+        let mut patience = Patience::default();
+        let mut looks = |frames: u32, found: bool| {
+            let look = |_: &u32| patience.looks().then(|| patience.note(found)).is_some();
+            (0..frames).filter(look).count()
+        };
+        assert_eq!(looks(1, false), 1);
+        assert_eq!(looks(8, false), 3);
+        assert_eq!(looks(80, false), 10, "one of eight from then on");
+        assert!(looks(8, true) >= 1);
+        assert_eq!(looks(8, true), 8, "each, once something moved");
+    }
+}

@@ -124,7 +124,7 @@ fn a_sideways_scroll_is_found() {
 }
 
 #[test]
-fn pictures_without_a_move_make_none_and_are_soon_not_searched() {
+fn pictures_without_a_move_make_none() {
     let mut pair = Pair::showing(&pictures::noise(SIZE, 1), 0);
     for seed in 2..8 {
         let frame = pair.show(&pictures::noise(SIZE, seed)).expect("a change");

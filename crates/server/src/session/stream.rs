@@ -334,9 +334,15 @@ impl Follow {
         if let Some(error) = &state.failed {
             return Next::Failed(error.clone());
         }
-        let Some(next) = state.followers.get(&self.session).map(|follower| follower.next) else {
+        let Some(follower) = state.followers.get(&self.session) else {
             return Next::Nothing;
         };
+        let next = follower.next;
+        if follower.moved.is_some() {
+            // Parted since the look above: what it misses is not in the log any more.
+            drop(state);
+            return self.next(ask);
+        }
         let made = state.missing(next).next().cloned();
         if let Some(made) = made {
             if let Some(follower) = state.followers.get_mut(&self.session) {
@@ -423,8 +429,10 @@ impl Follow {
         }
         let forked = {
             let mut state = self.stream.state.lock();
-            let next = state.followers.get(&self.session).map(|follower| follower.next);
-            match (next == Some(state.count), &mut state.engine) {
+            let count = state.count;
+            let has_all = |follower: &Follower| follower.next == count && follower.moved.is_none();
+            let may_fork = state.followers.get(&self.session).is_some_and(has_all);
+            match (may_fork, &mut state.engine) {
                 (true, Some(engine)) => engine.fork(),
                 _ => None,
             }
@@ -494,7 +502,7 @@ impl Follow {
         let made = stream.made.subscribe();
         let parts = {
             let mut mine = self.stream.state.lock();
-            // The common stream is nobody's own, so nobody waits for ours while holding it.
+            // A common stream joins no other one, so no two sessions wait for each other here.
             let mut theirs = stream.state.lock();
             merge(&mut mine, &mut theirs, self.session)?
         };
