@@ -11,7 +11,7 @@ pub mod sink;
 mod supervise;
 pub mod testcard;
 
-pub use port::{GuestEvent, HeadPort, Notice};
+pub use port::{GuestEvent, HeadPort, Notice, Peripherals};
 pub use sink::{GuestSink, SinkError};
 pub use supervise::Counters;
 
@@ -65,12 +65,18 @@ impl GuestSpec {
 pub struct GuestTask {
     task: JoinHandle<()>,
     counters: Arc<Counters>,
+    peripherals: Peripherals,
 }
 
 impl GuestTask {
     /// Whether the backend has ended by itself: nobody listens to its events any more.
     pub fn is_finished(&self) -> bool {
         self.task.is_finished()
+    }
+
+    /// What the machine has besides its heads.
+    pub fn peripherals(&self) -> &Peripherals {
+        &self.peripherals
     }
 
     /// What has happened to the backend so far.
@@ -96,5 +102,9 @@ pub fn spawn(spec: GuestSpec, title: String, events: mpsc::Sender<GuestEvent>) -
         GuestSpec::TestCard(config) => tokio::spawn(testcard::run(config, title, events)),
         GuestSpec::Qemu(config) => tokio::spawn(qemu::run(config, title, events, counters.clone())),
     };
-    GuestTask { task, counters }
+    GuestTask {
+        task,
+        counters,
+        peripherals: Peripherals::default(),
+    }
 }

@@ -36,6 +36,11 @@ impl std::fmt::Debug for HeadPort {
     }
 }
 
+/// What a machine has besides its heads: the backend's ends of clipboard, sound and so on. Made when the backend starts
+/// and good for as long as it runs, whether the guest is there or not.
+#[derive(Debug, Clone, Default)]
+pub struct Peripherals {}
+
 /// What a person who looks at the desktop would want to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Notice {

@@ -16,6 +16,6 @@ mod tls;
 
 pub use access::{Accounts, Denied, Directory, NtHash};
 pub use config::{Limits, Logins, Routing, ServerConfig};
-pub use desktop::{Desktop, DesktopHandle, DesktopSource};
+pub use desktop::{Desktop, DesktopHandle, DesktopSource, Peripherals};
 pub use listen::{Stop, Stopper, serve, stop_pair};
 pub use tls::{TlsError, TlsIdentity};

@@ -8,8 +8,8 @@ use std::time::Duration;
 use rdpmux_engine::surface;
 use rdpmux_model::{DesktopName, HeadState, Rights, Size};
 use rdpmux_server::{
-    Accounts, Desktop, DesktopHandle, DesktopSource, Directory, Limits, Logins, NtHash, Routing, ServerConfig, Stopper,
-    TlsIdentity, serve, stop_pair,
+    Accounts, Desktop, DesktopHandle, DesktopSource, Directory, Limits, Logins, NtHash, Peripherals, Routing, ServerConfig,
+    Stopper, TlsIdentity, serve, stop_pair,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -62,6 +62,7 @@ async fn house(limits: Limits, logins: Logins) -> House {
         frames: frames_rx,
         state: state_rx,
         input,
+        peripherals: Peripherals::default(),
     };
     let desktop = Desktop::spawn(DesktopName::new("web1").unwrap(), source);
     // The guest's side lives as long as the process.

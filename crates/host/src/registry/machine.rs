@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rdpmux_guest::{GuestEvent, GuestSpec, GuestTask, HeadPort, qemu};
 use rdpmux_model::DesktopName;
-use rdpmux_server::{Desktop, DesktopSource};
+use rdpmux_server::{Desktop, DesktopSource, Peripherals};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
@@ -22,7 +22,7 @@ pub(super) struct Machine {
     board: Arc<Board>,
     heads: HashMap<u32, (Desktop, Ticket)>,
     uuid: Option<String>,
-    _guest: GuestTask,
+    guest: GuestTask,
 }
 
 impl Machine {
@@ -36,7 +36,7 @@ impl Machine {
             board,
             heads: HashMap::new(),
             uuid: None,
-            _guest: guest,
+            guest,
         };
         TaskGuard::spawn(machine.run(events))
     }
@@ -81,6 +81,7 @@ impl Machine {
             frames: port.frames,
             state: port.state,
             input: port.input,
+            peripherals: peripherals(self.guest.peripherals()),
         };
         // The old desktop of that head, if any, ends before the new one is shown.
         self.remove_head(index);
@@ -94,6 +95,11 @@ impl Machine {
             info!(desktop = %desktop.handle().name(), "desktop removed");
         }
     }
+}
+
+/// Joins what the backend has besides heads with the server.
+fn peripherals(_guest: &rdpmux_guest::Peripherals) -> Peripherals {
+    Peripherals::default()
 }
 
 /// `web1` for head 0, `web1/1` for head 1 and so on.

@@ -8,11 +8,10 @@ use ironrdp_pdu::mcs::ConnectInitial;
 use ironrdp_pdu::rdp::client_info::{ClientInfo, ClientInfoFlags};
 use rdpmux_model::Size;
 
-use crate::session::{Link, SessionInfo};
+use crate::session::{DYNAMIC_CHANNELS, Link, SessionInfo, StaticChannel};
 
 /// The acceptor's fixed number of the I/O channel; static channels follow it in the client's order.
 const IO_CHANNEL: u16 = 1003;
-const DYNAMIC_CHANNELS: &str = "drdynvc";
 
 /// A clear-text password: overwritten when dropped, never printed.
 pub struct Password(String);
@@ -73,7 +72,7 @@ pub(super) struct Client {
     scale_percent: u32,
     bits_per_pixel: u8,
     early: Option<ClientEarlyCapabilityFlags>,
-    drdynvc: Option<u16>,
+    statics: Vec<StaticChannel>,
     message: Option<u16>,
     nla: bool,
 }
@@ -103,14 +102,13 @@ impl Client {
         };
         self.early = core.optional_data.early_capability_flags;
         let channels = blocks.network.iter().flat_map(|n| &n.channels);
-        self.drdynvc = (IO_CHANNEL + 1..)
+        self.statics = (IO_CHANNEL + 1..)
             .zip(channels)
-            .find(|(_, c)| {
-                c.name
-                    .as_str()
-                    .is_some_and(|n| n.eq_ignore_ascii_case(DYNAMIC_CHANNELS))
+            .filter_map(|(id, channel)| {
+                let name = channel.name.as_str()?.to_ascii_lowercase();
+                Some(StaticChannel { name, id })
             })
-            .map(|(id, _)| id);
+            .collect();
         // The acceptor gives the number after those of the static channels to the message channel.
         let statics = blocks.network.iter().map(|n| n.channels.len()).sum::<usize>();
         self.message = blocks
@@ -144,14 +142,14 @@ impl Client {
             requested: self.requested,
             scale_percent: self.scale_percent,
             bits_per_pixel: self.bits_per_pixel,
-            egfx: self.drdynvc.is_some() && early.contains(ClientEarlyCapabilityFlags::SUPPORT_DYN_VC_GFX_PROTOCOL),
+            egfx: self.statics.iter().any(|c| c.name == DYNAMIC_CHANNELS) && early.contains(ClientEarlyCapabilityFlags::SUPPORT_DYN_VC_GFX_PROTOCOL),
             remotefx: false,
             frame_acknowledge: false,
             pointer_edge: 32,
         };
         let link = Link {
             io: IO_CHANNEL,
-            drdynvc: self.drdynvc,
+            statics: self.statics.clone(),
             auto_detect: self
                 .message
                 .filter(|_| early.contains(ClientEarlyCapabilityFlags::SUPPORT_NET_CHAR_AUTODETECT)),

@@ -7,14 +7,12 @@ use ironrdp_dvc::DrdynvcServer;
 use ironrdp_svc::{SvcMessage, SvcProcessor as _};
 
 use super::SessionError;
+use super::chunks::Chunks;
 use super::graphics::{Graphics, GraphicsEvent};
 use crate::wire::{self, DynamicChannel, Reader};
 
 /// The longest message of a client on our dynamic channels is a full cache offer: 5,462 entries of 12 bytes.
 const MAX_MESSAGE: usize = 72 * 1024;
-const FLAG_FIRST: u32 = 1;
-const FLAG_LAST: u32 = 2;
-const FLAG_COMPRESSED: u32 = 0x0020_0000;
 const COMMAND_DATA_FIRST: u8 = 2;
 const COMMAND_DATA_FIRST_COMPRESSED: u8 = 6;
 const COMMAND_DATA_COMPRESSED: u8 = 7;
@@ -27,8 +25,7 @@ const MONITOR_AREA: (u32, u32) = (3840, 2400);
 pub(crate) struct DynamicChannels {
     carrier: u16,
     server: DrdynvcServer,
-    partial: Vec<u8>,
-    expected: usize,
+    chunks: Chunks,
 }
 
 impl DynamicChannels {
@@ -41,8 +38,7 @@ impl DynamicChannels {
         Self {
             carrier,
             server: server.with_dynamic_channel(DisplayControlServer::new(Box::new(Layouts))),
-            partial: Vec::new(),
-            expected: 0,
+            chunks: Chunks::new(MAX_MESSAGE),
         }
     }
 
@@ -62,7 +58,7 @@ impl DynamicChannels {
         out: &mut Vec<u8>,
         mut sink: impl FnMut(DynamicChannel, GraphicsEvent),
     ) -> Result<(), SessionError> {
-        let Some(message) = self.assemble(chunk)? else {
+        let Some(message) = self.chunks.take(chunk)? else {
             return Ok(());
         };
         check_data_first(&message)?;
@@ -80,43 +76,6 @@ impl DynamicChannels {
             }
         }
         Ok(())
-    }
-
-    fn assemble(&mut self, chunk: &[u8]) -> Result<Option<Vec<u8>>, SessionError> {
-        const PEER: SessionError = SessionError::Peer {
-            message: "static channel chunk",
-            source: None,
-        };
-        let mut r = Reader(chunk);
-        let (Some(total), Some(flags)) = (r.u32(), r.u32()) else {
-            return Err(PEER);
-        };
-        let total = total as usize;
-        if total > MAX_MESSAGE {
-            return Err(SessionError::Oversized {
-                message: "static channel message",
-                announced: total,
-                limit: MAX_MESSAGE,
-            });
-        }
-        if flags & FLAG_FIRST != 0 {
-            self.partial.clear();
-            self.expected = total;
-        }
-        let grown = self.partial.len() + r.0.len();
-        if flags & FLAG_COMPRESSED != 0 || total != self.expected || grown > total {
-            return Err(PEER);
-        }
-        self.partial.extend_from_slice(r.0);
-        if flags & FLAG_LAST == 0 {
-            return Ok(None);
-        }
-        if grown != total {
-            return Err(PEER);
-        }
-        // A further chunk without FIRST must not match by accident.
-        self.expected = usize::MAX;
-        Ok(Some(core::mem::take(&mut self.partial)))
     }
 
     fn write(&self, messages: Vec<SvcMessage>, out: &mut Vec<u8>) {

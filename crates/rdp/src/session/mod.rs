@@ -9,6 +9,7 @@
 mod autodetect;
 pub(crate) mod caps;
 mod channel;
+mod chunks;
 mod graphics;
 mod info;
 mod input;
@@ -111,18 +112,37 @@ pub enum SessionError {
     },
 }
 
+/// Name of the static channel that carries the dynamic ones.
+pub(crate) const DYNAMIC_CHANNELS: &str = "drdynvc";
+
 /// What the connection sequence found out.
 pub(crate) struct Link {
     /// MCS channel of the share.
     pub(crate) io: u16,
-    /// MCS channel of `drdynvc`, if the client has it.
-    pub(crate) drdynvc: Option<u16>,
+    /// The static channels that the client has.
+    pub(crate) statics: Vec<StaticChannel>,
     /// MCS message channel, if the client has it and takes auto-detection.
     pub(crate) auto_detect: Option<u16>,
     /// Client takes Monitor Layout PDUs.
     pub(crate) monitor_layout: bool,
     /// Colour depth to demand.
     pub(crate) bits_per_pixel: u8,
+}
+
+/// A static virtual channel as the client announced it ([MS-RDPBCGR] 2.2.1.3.4.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StaticChannel {
+    /// In lower case.
+    pub(crate) name: String,
+    /// MCS channel.
+    pub(crate) id: u16,
+}
+
+impl Link {
+    /// The MCS channel of the static channel `name`, in lower case, if the client has it.
+    pub(crate) fn channel(&self, name: &str) -> Option<u16> {
+        self.statics.iter().find(|channel| channel.name == name).map(|c| c.id)
+    }
 }
 
 /// What the server has for this session.
@@ -171,7 +191,7 @@ impl Session {
     /// Starts with a Demand Active for a desktop of this size.
     pub(crate) fn demand(info: SessionInfo, link: Link, size: Size, offer: Offer, out: &mut Vec<u8>) -> Self {
         let graphics = || info.egfx.then(|| GraphicsProcessor::new(offer.video));
-        let channels = link.drdynvc.map(|carrier| DynamicChannels::new(carrier, graphics()));
+        let channels = link.channel(DYNAMIC_CHANNELS).map(|carrier| DynamicChannels::new(carrier, graphics()));
         let auto_detect = link.auto_detect.map(AutoDetect::new);
         let mut session = Self {
             info,

@@ -30,7 +30,13 @@ pub struct DesktopSource {
     pub state: watch::Receiver<HeadState>,
     /// Where input goes, in order.
     pub input: mpsc::Sender<InputEvent>,
+    /// What the machine has besides this head; the heads of one machine share it.
+    pub peripherals: Peripherals,
 }
+
+/// What a machine has besides its heads: clipboard, sound and so on. Clones are the same ones.
+#[derive(Debug, Clone, Default)]
+pub struct Peripherals {}
 
 /// Owner of a desktop's task. Dropping it ends the desktop: its viewers are told and closed.
 pub struct Desktop {
@@ -77,6 +83,7 @@ impl Desktop {
             frames,
             state,
             input,
+            peripherals: _,
         } = source;
         let task = tokio::spawn(run(name.clone(), inbox, input));
         let viewers = AtomicUsize::new(0);

@@ -5,7 +5,7 @@ use rdpmux_model::{Generation, HeadState, Size};
 use tokio::sync::{mpsc, watch};
 
 use super::*;
-use crate::desktop::{Desktop, DesktopSource};
+use crate::desktop::{Desktop, DesktopSource, Peripherals};
 
 struct House {
     desktops: HashMap<DesktopName, Desktop>,
@@ -39,6 +39,7 @@ fn house(default: Option<&'static str>) -> House {
             frames: watch::channel(Generation(1)).1,
             state: watch::channel(HeadState::default()).1,
             input: mpsc::channel(1).0,
+            peripherals: Peripherals::default(),
         };
         (name.clone(), Desktop::spawn(name, source))
     };

@@ -5,7 +5,7 @@ use rdpmux_model::{DesktopName, HeadState, Presence, Size};
 use tokio::sync::{mpsc, watch};
 
 use crate::access::Denied;
-use crate::desktop::{Desktop, DesktopHandle, DesktopSource};
+use crate::desktop::{Desktop, DesktopHandle, DesktopSource, Peripherals};
 
 /// Keeps the card's desktop alive while its one viewer reads it.
 pub(super) struct Card {
@@ -60,6 +60,7 @@ impl Card {
                 frames,
                 state,
                 input,
+                peripherals: Peripherals::default(),
             },
         );
         Self {
