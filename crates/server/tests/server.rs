@@ -8,8 +8,8 @@ use std::time::Duration;
 use rdpmux_engine::surface;
 use rdpmux_model::{DesktopName, HeadState, Rights, Size};
 use rdpmux_server::{
-    Accounts, Desktop, DesktopHandle, DesktopSource, Directory, Limits, Logins, NtHash, Peripherals, Routing, ServerConfig,
-    Stopper, TlsIdentity, serve, stop_pair,
+    Accounts, Desktop, DesktopHandle, DesktopSource, Directory, Limits, Logins, NtHash, Peripherals, Routing,
+    ServerConfig, Stopper, TlsIdentity, serve, stop_pair,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -142,7 +142,8 @@ impl Client {
             requested: self.requested,
             scale_percent: self.scale_percent,
             bits_per_pixel: self.bits_per_pixel,
-            egfx: self.statics.iter().any(|c| c.name == DYNAMIC_CHANNELS) && early.contains(ClientEarlyCapabilityFlags::SUPPORT_DYN_VC_GFX_PROTOCOL),
+            egfx: self.statics.iter().any(|c| c.name == DYNAMIC_CHANNELS)
+                && early.contains(ClientEarlyCapabilityFlags::SUPPORT_DYN_VC_GFX_PROTOCOL),
             remotefx: false,
             frame_acknowledge: false,
             pointer_edge: 32,

@@ -191,7 +191,9 @@ impl Session {
     /// Starts with a Demand Active for a desktop of this size.
     pub(crate) fn demand(info: SessionInfo, link: Link, size: Size, offer: Offer, out: &mut Vec<u8>) -> Self {
         let graphics = || info.egfx.then(|| GraphicsProcessor::new(offer.video));
-        let channels = link.channel(DYNAMIC_CHANNELS).map(|carrier| DynamicChannels::new(carrier, graphics()));
+        let channels = link
+            .channel(DYNAMIC_CHANNELS)
+            .map(|carrier| DynamicChannels::new(carrier, graphics()));
         let auto_detect = link.auto_detect.map(AutoDetect::new);
         let mut session = Self {
             info,
