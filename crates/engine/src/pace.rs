@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The window is in bytes: what the link and the client took per second lately, times the shortest round trip plus
-//! 20 ms; half as much again in the beginning, until the rate stops growing. A client that suspended its acknowledgements, or has
+//! 20 ms; half as much again in the beginning, until the rate stops growing, and a quarter more in one round trip of
+//! eight, so that a rate that was held down by the window itself is not taken for the link's. A client that suspended its acknowledgements, or has
 //! none, is paced by what the socket has not taken yet.
 
 use std::collections::VecDeque;
@@ -79,6 +80,7 @@ pub struct Pacer {
     round_trip: Extreme<Duration>,
     rate: Extreme<u64>,
     startup: Startup,
+    probe: Probe,
     /// Some rate was measured while the link had enough to do.
     was_filled: bool,
     suspended: bool,
@@ -93,6 +95,8 @@ struct Sent {
     bytes: usize,
     /// At least half of the window was in use when it was sent: what it measures is the link, not our thrift.
     filled: bool,
+    /// So much was on the way that a long round trip means a queue, not a slow client.
+    is_much: bool,
     /// `delivered` and its time when this frame was sent.
     delivered: u64,
     delivered_at: Instant,
@@ -105,6 +109,9 @@ const HEADROOM: Duration = Duration::from_millis(20);
 const STARTUP_GAIN: (u32, u32) = (3, 2);
 /// The beginning ends after so many full windows in which the rate did not grow by a quarter.
 const STARTUP_ROUNDS: u32 = 3;
+/// Later it is larger by a quarter in the first round trip of so many.
+const PROBE_GAIN: (u32, u32) = (5, 4);
+const PROBE_CYCLE: u32 = 8;
 /// The window before anything was measured, and the least ever: a keystroke's frames are never held back by bytes.
 const MIN_WINDOW: usize = 16 << 10;
 const ROUND_TRIP_MEMORY: Duration = Duration::from_secs(10);
@@ -125,6 +132,7 @@ impl Pacer {
             round_trip: Extreme::new(ROUND_TRIP_MEMORY, |new, old| new < old),
             rate: Extreme::new(RATE_MEMORY, |new, old| new > old),
             startup: Startup::default(),
+            probe: Probe::default(),
             was_filled: false,
             suspended: false,
             backlog: 0,
@@ -155,6 +163,7 @@ impl Pacer {
             at: now,
             bytes,
             filled: self.bytes_in_flight * 2 >= self.window(),
+            is_much: self.bytes_in_flight >= MIN_WINDOW,
             delivered: self.delivered,
             // After a pause the link was idle: the rate counts from here.
             delivered_at: self.delivered_at.filter(|_| !self.in_flight.is_empty()).unwrap_or(now),
@@ -255,7 +264,11 @@ impl Pacer {
     /// Bytes that may be in flight.
     fn window(&self) -> usize {
         let measured = self.rate.value().zip(self.round_trip.value());
-        let (gain, share) = if self.startup.ended { (1, 1) } else { STARTUP_GAIN };
+        let (gain, share) = match (self.startup.ended, self.probe.trip) {
+            (false, _) => STARTUP_GAIN,
+            (true, 0) => PROBE_GAIN,
+            (true, _) => (1, 1),
+        };
         measured.map_or(MIN_WINDOW, |(rate, round_trip)| {
             scale(rate, (round_trip + HEADROOM) * gain / share).max(MIN_WINDOW)
         })
@@ -275,12 +288,22 @@ impl Pacer {
     }
 
     fn measure(&mut self, now: Instant, sent: &Sent) {
-        self.round_trip.add(now, now.saturating_duration_since(sent.at));
+        let trip = now.saturating_duration_since(sent.at);
+        self.round_trip.add(now, trip);
+        self.probe.on_ack(now, self.round_trip.value());
         let elapsed = now.saturating_duration_since(sent.delivered_at).max(SHORTEST_SAMPLE);
         let bytes = u128::from(self.delivered - sent.delivered);
         let rate = bytes * 1_000_000_000 / elapsed.as_nanos();
         let rate = u64::try_from(rate).unwrap_or(u64::MAX);
-        self.rate.add(now, rate);
+        let has_queue = sent.is_much
+            && self
+                .round_trip
+                .value()
+                .is_some_and(|least| trip > (least + HEADROOM) * 2);
+        // Little to send tells how much the link carries at least, and no more than that.
+        if sent.filled || has_queue || self.rate.value().is_none_or(|known| rate > known) {
+            self.rate.add(now, rate);
+        }
         if sent.filled {
             self.was_filled = true;
             self.startup.note(rate);
@@ -316,6 +339,23 @@ impl Startup {
         } else {
             self.rounds_without_growth += 1;
             self.ended |= self.rounds_without_growth >= STARTUP_ROUNDS;
+        }
+    }
+}
+
+/// Which round trip of the cycle it is.
+#[derive(Debug, Default)]
+struct Probe {
+    trip: u32,
+    since: Option<Instant>,
+}
+
+impl Probe {
+    fn on_ack(&mut self, now: Instant, round_trip: Option<Duration>) {
+        let since = *self.since.get_or_insert(now);
+        if round_trip.is_some_and(|trip| now.saturating_duration_since(since) >= trip) {
+            self.since = Some(now);
+            self.trip = (self.trip + 1) % PROBE_CYCLE;
         }
     }
 }

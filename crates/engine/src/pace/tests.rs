@@ -191,3 +191,37 @@ fn small_frames_do_not_make_a_link_narrow() {
         pacer.stats()
     );
 }
+
+#[test]
+fn a_quiet_time_does_not_make_a_link_narrow() {
+    let (mut link, mut pacer) = (Link::new(10_000_000, 5), Pacer::new(PacerConfig::default()));
+    link.run(&mut pacer, 50, 100_000);
+    for key in 0..200 {
+        link.now += Duration::from_millis(100);
+        link.send(&mut pacer, FrameId(1000 + key), 300);
+        link.advance(&mut pacer, None);
+    }
+    assert!(
+        pacer.link_rate().is_some_and(|rate| rate > 3_000_000),
+        "{:?}",
+        pacer.stats()
+    );
+}
+
+#[test]
+fn a_link_that_becomes_fast_is_found_though_the_window_fits_the_slow_one() {
+    let (mut link, mut pacer) = (Link::new(120_000, 100), Pacer::new(PacerConfig::default()));
+    link.run(&mut pacer, 100, 9_000);
+    assert!(
+        pacer.link_rate().is_some_and(|rate| rate < 130_000),
+        "{:?}",
+        pacer.stats()
+    );
+    link.bytes_per_second = 250_000;
+    link.run(&mut pacer, 150, 9_000);
+    assert!(
+        pacer.link_rate().is_some_and(|rate| rate > 230_000),
+        "{:?}",
+        pacer.stats()
+    );
+}
