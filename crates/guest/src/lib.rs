@@ -1,8 +1,8 @@
 //! Backends: what brings a guest's screens in and takes its input out. A backend runs as a task of its own, fills one
 //! surface per head through a [`GuestSink`], and tells of heads by [`GuestEvent`].
 //!
-//! It is not a display server: who looks, and at what speed, is nothing a backend knows. The daemon joins a backend's
-//! [`HeadPort`]s to desktops; nothing in here waits for a viewer.
+//! It is not a display server: who looks, and at what speed, is nothing a backend knows, but for whether anybody does
+//! ([`HeadPort::audience`]). The daemon joins a backend's [`HeadPort`]s to desktops; nothing in here waits for a viewer.
 #![forbid(unsafe_code)]
 
 mod port;

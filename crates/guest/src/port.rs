@@ -2,7 +2,7 @@
 //! receivers freely; a backend never waits for any of them.
 
 use rdpmux_engine::SurfaceReader;
-use rdpmux_model::{Generation, HeadState, InputEvent};
+use rdpmux_model::{Audience, Generation, HeadState, InputEvent};
 use tokio::sync::{mpsc, watch};
 
 /// One head of a guest.
@@ -20,6 +20,9 @@ pub struct HeadPort {
     pub state: watch::Receiver<HeadState>,
     /// Input for the guest. Holds [`HeadPort::INPUT_QUEUE`] events; while the guest is away they are taken and dropped.
     pub input: mpsc::Sender<InputEvent>,
+    /// How many look, told by the owner. While nobody does for a while, a backend may let the guest's display rest
+    /// ([`HeadState::resting`]). An owner that says nothing always gets pictures.
+    pub audience: watch::Sender<Audience>,
 }
 
 impl HeadPort {

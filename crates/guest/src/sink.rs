@@ -146,6 +146,7 @@ impl GuestSink {
             frames: frames_seen,
             state: state_seen,
             input,
+            audience: watch::Sender::default(),
         };
         let sink = Self {
             surface: writer,

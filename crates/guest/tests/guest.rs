@@ -10,6 +10,8 @@ mod impostor;
 mod picture;
 #[path = "guest/real_qemu.rs"]
 mod real_qemu;
+#[path = "guest/rest.rs"]
+mod rest;
 #[path = "guest/testcard.rs"]
 mod testcard;
 #[path = "guest/viewer.rs"]

@@ -38,4 +38,43 @@ pub struct HeadState {
     pub locks: LockKeys,
     /// How motion is taken.
     pub mouse: MouseMode,
+    /// The pixels may be those of a while ago: nobody looked, so the guest was not asked for new ones. Ends soon after
+    /// somebody looks.
+    pub resting: bool,
+}
+
+/// Who looks at a head now. The owner of the head tells its backend, which may spare the guest's side the work of
+/// pictures that nobody sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Audience {
+    /// The owner does not count: pictures are always wanted.
+    #[default]
+    Uncounted,
+    /// So many viewers; those whose window is hidden do not count.
+    Viewers(usize),
+}
+
+impl Audience {
+    /// Whether pictures are wanted.
+    pub fn is_there(self) -> bool {
+        self != Self::Viewers(0)
+    }
+
+    /// One viewer more.
+    #[must_use]
+    pub fn with_one_more(self) -> Self {
+        match self {
+            Self::Uncounted => Self::Viewers(1),
+            Self::Viewers(count) => Self::Viewers(count.saturating_add(1)),
+        }
+    }
+
+    /// One viewer less.
+    #[must_use]
+    pub fn with_one_less(self) -> Self {
+        match self {
+            Self::Uncounted => Self::Uncounted,
+            Self::Viewers(count) => Self::Viewers(count.saturating_sub(1)),
+        }
+    }
 }

@@ -19,7 +19,7 @@ pub use frame::{
     VideoRegion, VideoStream,
 };
 pub use geometry::{Client, Guest, Point, Rect, Size, TILE};
-pub use head::{HeadState, MouseMode, Presence};
+pub use head::{Audience, HeadState, MouseMode, Presence};
 pub use id::{DesktopName, FrameId, Generation, InvalidName, SessionId};
 pub use input::{Button, InputEvent, LockKeys, Scancode, WheelAxis};
 pub use pixel_format::PixelFormat;

@@ -63,6 +63,7 @@ async fn house(limits: Limits, logins: Logins) -> House {
         state: state_rx,
         input,
         peripherals: Peripherals::default(),
+        audience: watch::Sender::default(),
     };
     let desktop = Desktop::spawn(DesktopName::new("web1").unwrap(), source);
     // The guest's side lives as long as the process.

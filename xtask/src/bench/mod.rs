@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: figures beside peers and goals. A goal that is missed is said, not failed.
 
-mod e2e;
+pub(crate) mod e2e;
 mod row;
 
 use crate::{peers_c, root, steps};

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use rdpmux_model::{LockKeys, MouseMode, Size};
 use zbus::export::futures_core::Stream;
@@ -104,6 +105,12 @@ impl Display {
         Ok(graphic_consoles(&manager.get_managed_objects().await?))
     }
 
+    /// The size of a console. QEMU's main loop answers, so what it did before this call is done.
+    pub(super) async fn size(&self, console: &str) -> zbus::Result<Size> {
+        let reply = self.call(console, PROPERTIES, "GetAll", &(CONSOLE,)).await?;
+        Ok(size(&reply.body().deserialize()?))
+    }
+
     /// Follows the consoles' properties. To be called before [`Self::consoles`], so that no change is missed.
     pub(super) async fn changes(&self) -> zbus::Result<Changes> {
         let mut rule = MatchRule::builder()
@@ -115,7 +122,11 @@ impl Display {
             rule = rule.sender(destination.as_str());
         }
         let stream = MessageStream::for_match_rule(rule.build()?, &self.connection, Some(SIGNALS)).await?;
-        Ok(Changes { stream })
+        let owners = match &self.destination {
+            Some(destination) => Some(owners(&self.connection, destination).await?),
+            None => None,
+        };
+        Ok(Changes { stream, owners })
     }
 
     /// Gives QEMU its end of a listener's socket pair. The listener has to be ready: QEMU's main loop waits for it.
@@ -154,14 +165,16 @@ impl Display {
 /// Changed properties, as they come.
 pub(super) struct Changes {
     stream: MessageStream,
+    /// On a bus: what happens to QEMU's name.
+    owners: Option<MessageStream>,
 }
 
 impl Changes {
-    /// The next change and the path of its console; `None` when the connection is closed. Cancel-safe.
+    /// The next change and the path of its console; `None` when the connection is closed or QEMU has left the bus.
+    /// Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<(String, Vec<Change>)> {
         loop {
-            let message = std::future::poll_fn(|context| Pin::new(&mut self.stream).poll_next(context)).await?;
-            let Ok(message) = message else {
+            let Ok(message) = std::future::poll_fn(|context| self.poll_message(context)).await? else {
                 continue;
             };
             let Some(path) = message.header().path().map(ToString::to_string) else {
@@ -176,6 +189,29 @@ impl Changes {
             }
         }
     }
+}
+
+impl Changes {
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<zbus::Result<Message>>> {
+        if let Some(owners) = &mut self.owners
+            && Pin::new(owners).poll_next(context).is_ready()
+        {
+            // A unique name changes its owner once: when it goes.
+            return Poll::Ready(None);
+        }
+        Pin::new(&mut self.stream).poll_next(context)
+    }
+}
+
+/// Tells when the unique name `destination` has no owner any more.
+async fn owners(connection: &Connection, destination: &str) -> zbus::Result<MessageStream> {
+    let rule = MatchRule::builder()
+        .msg_type(Type::Signal)
+        .sender("org.freedesktop.DBus")
+        .interface("org.freedesktop.DBus")
+        .member("NameOwnerChanged")
+        .add_arg(destination);
+    MessageStream::for_match_rule(rule.build()?, connection, None).await
 }
 
 fn changes_of(interface: &str, properties: &HashMap<String, OwnedVariant>) -> Vec<Change> {
@@ -210,10 +246,7 @@ fn graphic_consoles(objects: &ManagedObjects) -> Vec<Console> {
                 number: number.parse().ok()?,
                 path: path.to_string(),
                 label: text(console, "Label").unwrap_or_default(),
-                size: Size::new(
-                    edge(console, "Width").unwrap_or_default(),
-                    edge(console, "Height").unwrap_or_default(),
-                ),
+                size: size(console),
                 mouse: properties(MOUSE).and_then(mouse_mode).unwrap_or_default(),
                 locks: properties(KEYBOARD).and_then(lock_keys).unwrap_or_default(),
             })
@@ -242,6 +275,13 @@ fn lock_keys(properties: &HashMap<String, OwnedVariant>) -> Option<LockKeys> {
         }),
         _ => None,
     }
+}
+
+fn size(properties: &HashMap<String, OwnedVariant>) -> Size {
+    Size::new(
+        edge(properties, "Width").unwrap_or_default(),
+        edge(properties, "Height").unwrap_or_default(),
+    )
 }
 
 fn edge(properties: &HashMap<String, OwnedVariant>, name: &str) -> Option<u32> {

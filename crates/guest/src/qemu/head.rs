@@ -2,9 +2,10 @@
 //! input task.
 
 use rdpmux_engine::SurfaceReader;
-use rdpmux_model::{HeadState, LockKeys, MouseMode, PointerShape, Presence, Size};
+use rdpmux_model::{Audience, HeadState, LockKeys, MouseMode, PointerShape, Presence, Size};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::display::{Change, Console};
 use super::input::{self, InputPort, Target};
@@ -24,6 +25,11 @@ pub(super) struct Head {
     state: watch::Sender<HeadState>,
     target: watch::Sender<Option<Target>>,
     input: JoinHandle<()>,
+    audience: watch::Receiver<Audience>,
+    /// So that waiting for the audience never ends early, whatever the owner does with its port.
+    _audience_teller: watch::Sender<Audience>,
+    /// Since when nobody has looked.
+    idle_since: Option<Instant>,
 }
 
 impl Head {
@@ -44,6 +50,9 @@ impl Head {
             state,
             target,
             input,
+            audience: port.audience.subscribe(),
+            _audience_teller: port.audience.clone(),
+            idle_since: None,
         };
         (head, port)
     }
@@ -51,6 +60,28 @@ impl Head {
     /// Lends the sink to a listener.
     pub(super) fn lend(&mut self) -> Option<GuestSink> {
         self.sink.take()
+    }
+
+    /// Resolves when the audience has changed. Cancel-safe.
+    pub(super) async fn turned(&mut self) {
+        // The sender is ours too, so this cannot fail.
+        let _ = self.audience.changed().await;
+    }
+
+    /// Takes note of who looks at `now`.
+    pub(super) fn note_audience(&mut self, now: Instant) {
+        let is_there = self.audience.borrow_and_update().is_there();
+        self.idle_since = (!is_there).then(|| self.idle_since.unwrap_or(now));
+    }
+
+    /// Since when nobody has looked; `None` while somebody does.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.idle_since
+    }
+
+    /// Says that the surface is not brought up to date any more, or that it is again.
+    pub(super) fn set_resting(&self, resting: bool) {
+        change_state(&self.state, |state| state.resting = resting);
     }
 
     /// Takes the sink back.
@@ -61,7 +92,9 @@ impl Head {
     /// QEMU shows the head and takes its input at `target`.
     pub(super) fn begin(&mut self, console: &Console, target: Target) {
         self.announced = console.size;
+        self.idle_since = None;
         change_state(&self.state, |state| {
+            state.resting = false;
             state.presence = Presence::Running;
             state.mouse = console.mouse;
             state.locks = console.locks;
@@ -78,6 +111,11 @@ impl Head {
         }
     }
 
+    /// The console has this size.
+    pub(super) fn announce(&mut self, size: Size) {
+        self.announced = size;
+    }
+
     /// Whether QEMU shows another size than its listener has seen. QEMU 7.2 announces a new mode by the console's
     /// properties, and to a listener only with the first picture that fills it, which a text mode may never send.
     pub(super) fn is_behind(&self) -> bool {
@@ -87,6 +125,11 @@ impl Head {
     /// Input goes nowhere from now on.
     pub(super) fn detach(&self) {
         self.target.send_replace(None);
+    }
+
+    /// Whether the viewers were told that the machine runs.
+    pub(super) fn is_running(&self) -> bool {
+        self.state.borrow().presence == Presence::Running
     }
 
     /// Says why there is no picture.
@@ -100,6 +143,7 @@ impl Head {
                 pointer: PointerShape::Default,
                 locks: LockKeys::default(),
                 mouse: MouseMode::default(),
+                resting: false,
             };
         });
     }
@@ -108,5 +152,29 @@ impl Head {
 impl Drop for Head {
     fn drop(&mut self) {
         self.input.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_head_is_idle_from_when_the_last_viewer_left_and_never_before_its_owner_counts() {
+        let (mut head, port) = Head::open(0, "VGA".to_owned());
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        head.note_audience(at(0));
+        assert_eq!(head.idle_since(), None);
+        let mut steps = Vec::new();
+        for (second, viewers) in [(1, 0), (2, 0), (3, 1), (4, 2), (5, 0), (6, 0)] {
+            port.audience.send_replace(Audience::Viewers(viewers));
+            head.turned().await;
+            head.note_audience(at(second));
+            steps.push(head.idle_since());
+        }
+        assert_eq!(steps, [Some(at(1)), Some(at(1)), None, None, Some(at(5)), Some(at(5))]);
     }
 }

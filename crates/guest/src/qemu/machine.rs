@@ -5,10 +5,12 @@
 //! attach ── fit heads ── listen ── follow ── take back ── card ── back off ─┐
 //!   ^───────────────────────────────────────────────────────────────────────┘
 //! ```
+//! `listening` is what it does with listeners; while it follows, those of heads that nobody looks at come and go.
 
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
+mod listening;
+
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use rdpmux_model::Presence;
@@ -19,8 +21,7 @@ use super::Config;
 use super::attach::{AttachError, Attachment, attach, within};
 use super::display::{Changes, Console, Display};
 use super::head::Head;
-use super::input::Target;
-use super::listener::{Ended, Listener, PeerError, Screen, SharedFrames, Watchdog};
+use super::listener::{Ended, Listener, PeerError, SharedFrames, Watchdog};
 use super::qmp::{Qmp, QmpError};
 use crate::port::{GuestEvent, Notice};
 use crate::supervise::{BackOff, Counters, Quota};
@@ -71,8 +72,11 @@ struct Connected {
     display: Display,
     changes: Changes,
     qmp: Option<Qmp>,
+    /// QMP was to stay and ended.
+    lost_qmp: bool,
     consoles: Vec<Console>,
-    listeners: Vec<Listener>,
+    /// One for each head; none while the head rests.
+    listeners: Vec<Option<Listener>>,
     shared_frames: SharedFrames,
     ended: mpsc::Receiver<Ended>,
     ended_sender: mpsc::Sender<Ended>,
@@ -163,6 +167,7 @@ impl Machine {
             display,
             changes,
             qmp,
+            lost_qmp: false,
             consoles,
             listeners: Vec::new(),
             shared_frames,
@@ -171,96 +176,58 @@ impl Machine {
         };
         let listening = self.listen(&mut connected).await;
         let end = match listening {
-            Ok(()) => Ok(self.follow(&mut connected).await),
+            Ok(()) => self.follow(&mut connected).await,
             Err(error) => Err(error),
         };
         self.take_back(connected).await;
         end
     }
 
-    /// Registers a listener for each console.
-    async fn listen(&mut self, connected: &mut Connected) -> Result<(), AttachError> {
-        for index in 0..connected.consoles.len().min(self.heads.len()) {
-            let listener = self.listen_to(connected, index).await?;
-            connected.listeners.push(listener);
-            let console = &connected.consoles[index];
-            let target = Target {
-                display: connected.display.clone(),
-                path: console.path.clone(),
-            };
-            self.heads[index].begin(console, target);
-        }
-        Ok(())
-    }
-
-    async fn listen_to(&mut self, connected: &Connected, index: usize) -> Result<Listener, AttachError> {
-        let (ours, theirs) = UnixStream::pair()?;
-        let sink = self.heads[index].lend().ok_or(AttachError::HeadBusy)?;
-        let screen = Screen::new(sink, self.title.clone(), connected.shared_frames);
-        // INVARIANT: the thread reads and answers before QEMU has its end.
-        let listener = Listener::start(ours, screen, index, &self.watchdog, connected.ended_sender.clone())?;
-        let path = &connected.consoles[index].path;
-        let registered = connected.display.register_listener(path, theirs.as_fd());
-        within("RegisterListener", registered).await??;
-        Ok(listener)
-    }
-
-    /// Registers anew for the heads whose listeners missed a change of mode: a new listener gets the whole picture.
-    async fn catch_up(&mut self, connected: &mut Connected) -> Option<End> {
-        for index in 0..connected.listeners.len() {
-            if !self.heads[index].is_behind() {
-                continue;
-            }
-            tracing::debug!(guest = %self.title, head = index, "the listener missed a change of mode; registering again");
-            connected.listeners[index].close();
-            let ended = timeout(TOGETHER, connected.ended.recv()).await.ok().flatten()?;
-            let (head, reason) = (ended.head, self.restore(ended));
-            if head != index {
-                return Some(self.end_of_listener(reason, &connected.display).await);
-            }
-            match self.listen_to(connected, index).await {
-                Ok(listener) => connected.listeners[index] = listener,
-                Err(error) => {
-                    tracing::warn!(%error, guest = %self.title, "cannot register again");
-                    return Some(End::Ended);
-                }
-            }
-        }
-        None
-    }
-
     /// Follows the machine until one of its connections ends.
-    async fn follow(&mut self, connected: &mut Connected) -> End {
+    async fn follow(&mut self, connected: &mut Connected) -> Result<End, AttachError> {
         let mut look_at_sizes = None;
+        self.note_audiences();
         loop {
-            let due = look_at_sizes;
-            tokio::select! {
+            let (due, rest_due) = (look_at_sizes, self.rest_due(connected));
+            let end = tokio::select! {
                 biased;
                 Some(ended) = connected.ended.recv() => {
                     let reason = self.restore(ended);
-                    return self.end_of_listener(reason, &connected.display).await;
+                    Some(self.end_of_listener(reason, &connected.display).await)
                 }
-                () = connected.display.closed() => return self.end_of_display(connected).await,
+                () = connected.display.closed() => Some(self.end_of_display(connected).await),
+                () = turned(&mut self.heads) => self.wake(connected).await?,
                 change = connected.changes.next() => match change {
                     Some((path, changes)) => {
                         self.change(&connected.consoles, &path, &changes);
                         look_at_sizes = Some(Instant::now() + RESHAPE);
+                        None
                     }
-                    None => return self.end_of_display(connected).await,
+                    None => Some(self.end_of_display(connected).await),
                 },
-                notice = next_notice(&mut connected.qmp) => match notice {
-                    Ok(notice) => self.tell(notice),
-                    Err(error) => {
-                        tracing::debug!(%error, guest = %self.title, "qmp connection ended");
-                        connected.qmp = None;
-                    }
-                },
+                notice = next_notice(&mut connected.qmp) => {
+                    self.on_notice(connected, notice);
+                    None
+                }
                 () = until(due) => {
                     look_at_sizes = None;
-                    if let Some(end) = self.catch_up(connected).await {
-                        return end;
-                    }
+                    self.catch_up(connected).await
                 }
+                () = until(rest_due) => self.rest(connected).await,
+            };
+            if let Some(end) = end {
+                return Ok(end);
+            }
+        }
+    }
+
+    fn on_notice(&self, connected: &mut Connected, notice: Result<Notice, QmpError>) {
+        match notice {
+            Ok(notice) => self.tell(notice),
+            Err(error) => {
+                tracing::debug!(%error, guest = %self.title, "qmp connection ended");
+                connected.qmp = None;
+                connected.lost_qmp = true;
             }
         }
     }
@@ -289,6 +256,9 @@ impl Machine {
     async fn end_of_display(&mut self, connected: &mut Connected) -> End {
         if connected.display.is_on_bus() {
             return End::Ended;
+        }
+        if connected.listeners.iter().all(Option::is_none) {
+            return end_at_rest(connected).await;
         }
         match timeout(TOGETHER, connected.ended.recv()).await {
             Ok(Some(ended)) => match self.restore(ended) {
@@ -351,10 +321,7 @@ impl Machine {
         match end {
             End::Ended => {
                 tracing::info!(guest = %self.title, "qemu ended");
-                self.show_absence(
-                    "QEMU ended",
-                    &["QEMU ended. You stay connected, and the picture returns when it starts again."],
-                );
+                self.show_end();
                 self.absence.delay()
             }
             End::Taken if self.fights.exceeds(Instant::now().into_std()) => {
@@ -380,6 +347,9 @@ impl Machine {
         Counters::count(&self.counters.failed);
         if error.is_absence() {
             tracing::debug!(%error, guest = %self.title, "qemu is not there");
+            if self.heads.iter().any(Head::is_running) {
+                self.show_end();
+            }
             return self.absence.delay();
         }
         tracing::warn!(%error, guest = %self.title, address = %self.config.address, "cannot attach to qemu");
@@ -391,6 +361,11 @@ impl Machine {
         let title = format!("{} cannot be shown", self.title);
         let place = format!("QEMU at {}", self.config.address);
         self.show(&title, text, &[text, &place, "It is tried again by itself."]);
+    }
+
+    fn show_end(&mut self) {
+        let line = "QEMU ended. You stay connected, and the picture returns when it starts again.";
+        self.show_absence("QEMU ended", &[line]);
     }
 
     fn show_absence(&mut self, reason: &str, lines: &[&str]) {
@@ -419,6 +394,28 @@ async fn until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,
+    }
+}
+
+/// Resolves when the audience of one of the heads has changed. Cancel-safe.
+async fn turned(heads: &mut [Head]) {
+    let mut turns: Vec<_> = heads.iter_mut().map(|head| Box::pin(head.turned())).collect();
+    std::future::poll_fn(|context| {
+        let is_one = turns.iter_mut().any(|turn| turn.as_mut().poll(context).is_ready());
+        if is_one { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// How a connection ended that had no listener: QMP ends with QEMU, but not when another client took the display.
+async fn end_at_rest(connected: &mut Connected) -> End {
+    let Some(qmp) = &mut connected.qmp else {
+        return if connected.lost_qmp { End::Ended } else { End::Taken };
+    };
+    let end_of_qmp = async { while qmp.notice().await.is_ok() {} };
+    match timeout(TOGETHER, end_of_qmp).await {
+        Ok(()) => End::Ended,
+        Err(_) => End::Taken,
     }
 }
 

@@ -12,6 +12,7 @@ pub mod qmp;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -27,14 +28,20 @@ pub struct Config {
     /// Keep the QMP connection for the machine's events. `false` for a socket that other programs use too (Proxmox):
     /// it is then left at once, and resets and pauses go unnoticed.
     pub qmp_stay: bool,
+    /// QEMU makes no pictures of a head that nobody has looked at for so long.
+    pub rest_after: Duration,
 }
 
 impl Config {
+    /// Long enough that viewers who come back soon, or one after the other, do not make QEMU start anew each time.
+    pub const REST_AFTER: Duration = Duration::from_secs(10);
+
     /// A QEMU that was started with `-display dbus,p2p=yes` and has a QMP socket for us alone.
     pub fn qmp(path: impl Into<PathBuf>) -> Self {
         Self {
             address: Address::Qmp(path.into()),
             qmp_stay: true,
+            rest_after: Self::REST_AFTER,
         }
     }
 }

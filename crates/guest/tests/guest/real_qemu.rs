@@ -178,6 +178,7 @@ async fn machines_on_a_bus_are_told_apart_by_their_uuid() {
             vm: vm.map(str::to_owned),
         },
         qmp_stay: true,
+        rest_after: Config::REST_AFTER,
     };
     let directories = uuids.map(|_| TempDir::new().expect("directory"));
     let display = format!("dbus,addr={}", bus.address);

@@ -82,6 +82,7 @@ impl Machine {
             state: port.state,
             input: port.input,
             peripherals: peripherals(self.guest.peripherals()),
+            audience: port.audience,
         };
         // The old desktop of that head, if any, ends before the new one is shown.
         self.remove_head(index);
@@ -120,6 +121,7 @@ fn spec(source: &Source) -> GuestSpec {
                 vm: vm.clone(),
             },
             qmp_stay: false,
+            rest_after: qemu::Config::REST_AFTER,
         }),
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdpmux_engine::SurfaceReader;
-use rdpmux_model::{DesktopName, Generation, HeadState, InputEvent, Rights, SessionId};
+use rdpmux_model::{Audience, DesktopName, Generation, HeadState, InputEvent, Rights, SessionId};
 use rdpmux_rdp::FrameNumbers;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
@@ -32,6 +32,8 @@ pub struct DesktopSource {
     pub input: mpsc::Sender<InputEvent>,
     /// What the machine has besides this head; the heads of one machine share it.
     pub peripherals: Peripherals,
+    /// Told how many viewers look, so that the guest's side can rest while there are none.
+    pub audience: watch::Sender<Audience>,
 }
 
 /// What a machine has besides its heads: clipboard, sound and so on. Clones are the same ones.
@@ -55,6 +57,8 @@ struct Shared {
     state: watch::Receiver<HeadState>,
     commands: mpsc::Sender<Command>,
     viewers: AtomicUsize,
+    /// Those of the viewers that look.
+    audience: watch::Sender<Audience>,
     streams: CommonStreams,
     numbers: FrameNumbers,
 }
@@ -84,7 +88,9 @@ impl Desktop {
             state,
             input,
             peripherals: _,
+            audience,
         } = source;
+        audience.send_replace(Audience::Viewers(0));
         let task = tokio::spawn(run(name.clone(), inbox, input));
         let viewers = AtomicUsize::new(0);
         let handle = DesktopHandle(Arc::new(Shared {
@@ -94,6 +100,7 @@ impl Desktop {
             state,
             commands,
             viewers,
+            audience,
             streams: CommonStreams::default(),
             numbers: FrameNumbers::new(),
         }));
@@ -163,9 +170,13 @@ impl DesktopHandle {
         let join = Command::Join { session, rights };
         self.0.commands.send(join).await.map_err(|_| InputRefused::Gone)?;
         self.0.viewers.fetch_add(1, Ordering::Relaxed);
+        self.0
+            .audience
+            .send_modify(|audience| *audience = audience.with_one_more());
         Ok(Seat {
             desktop: self.clone(),
             session,
+            looks: true,
             farewell: Some(farewell),
         })
     }
@@ -175,6 +186,7 @@ impl DesktopHandle {
 pub(crate) struct Seat {
     desktop: DesktopHandle,
     session: SessionId,
+    looks: bool,
     farewell: Option<mpsc::OwnedPermit<Command>>,
 }
 
@@ -199,6 +211,19 @@ impl Seat {
             })
     }
 
+    /// Whether the session's user sees the desktop: a hidden window is no reason for the guest to make pictures.
+    pub(crate) fn look(&mut self, looks: bool) {
+        if looks == std::mem::replace(&mut self.looks, looks) {
+            return;
+        }
+        self.desktop.0.audience.send_modify(|audience| {
+            *audience = match looks {
+                true => audience.with_one_more(),
+                false => audience.with_one_less(),
+            };
+        });
+    }
+
     /// Resolves when the desktop has ended.
     pub(crate) async fn ended(&self) {
         self.desktop.0.commands.closed().await;
@@ -207,6 +232,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.look(false);
         self.desktop.0.viewers.fetch_sub(1, Ordering::Relaxed);
         if let Some(permit) = self.farewell.take() {
             permit.send(Command::Leave { session: self.session });
@@ -245,3 +271,44 @@ async fn run(name: DesktopName, mut inbox: mpsc::Receiver<Command>, guest: mpsc:
 /// Commands from all sessions of a desktop: seats reserve one each, the rest is input.
 const COMMANDS: usize = 2048;
 const BATCH: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use rdpmux_model::Size;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_guest_is_told_of_viewers_who_look_and_not_of_hidden_ones() {
+        let audience = watch::Sender::default();
+        let told = audience.subscribe();
+        let (_writer, surface) = rdpmux_engine::surface(Size::new(64, 64));
+        let source = DesktopSource {
+            surface,
+            frames: watch::channel(Generation(1)).1,
+            state: watch::channel(HeadState::default()).1,
+            input: mpsc::channel(1).0,
+            peripherals: Peripherals::default(),
+            audience,
+        };
+        let desktop = Desktop::spawn(DesktopName::new("web1").unwrap(), source);
+        let mut counts = vec![*told.borrow()];
+        let mut note = || counts.push(*told.borrow());
+        let mut one = desktop.handle().join(SessionId(1), Rights::VIEW).await.unwrap();
+        note();
+        let two = desktop.handle().join(SessionId(2), Rights::VIEW).await.unwrap();
+        note();
+        one.look(false);
+        one.look(false);
+        note();
+        drop(two);
+        note();
+        one.look(true);
+        note();
+        one.look(false);
+        drop(one);
+        note();
+        assert_eq!(counts, [0, 1, 2, 1, 0, 1, 0].map(Audience::Viewers));
+        assert_eq!(desktop.viewers(), 0);
+    }
+}

@@ -40,6 +40,7 @@ fn house(default: Option<&'static str>) -> House {
             state: watch::channel(HeadState::default()).1,
             input: mpsc::channel(1).0,
             peripherals: Peripherals::default(),
+            audience: watch::Sender::default(),
         };
         (name.clone(), Desktop::spawn(name, source))
     };

@@ -61,6 +61,7 @@ impl Card {
                 state,
                 input,
                 peripherals: Peripherals::default(),
+                audience: watch::Sender::default(),
             },
         );
         Self {

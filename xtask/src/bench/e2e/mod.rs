@@ -8,7 +8,7 @@ mod peer;
 mod rivals;
 mod run;
 mod table;
-mod usage;
+pub(crate) mod usage;
 
 use super::row::Table;
 use crate::e2e::{daemon, net};

@@ -1,8 +1,9 @@
 //! Suite `qemu`: real QEMU 7.2 and 10 with real guests behind the daemon, looked at by real clients and compared with
 //! QEMU's own screendump. `guests` holds one case per QEMU and guest; `routing` the ways to choose a desktop and the
-//! rights; `robust` what must not hurt whom; this file the stage that they share.
+//! rights; `robust` what must not hurt whom; `rest` what an unwatched machine is spared; this file the stage that they share.
 
 mod guests;
+mod rest;
 mod robust;
 mod routing;
 
@@ -28,6 +29,7 @@ pub fn run(only: Option<&str>) -> Result<()> {
     guests::cases(&mut suite);
     routing::cases(&mut suite);
     robust::cases(&mut suite);
+    rest::cases(&mut suite);
     suite.finish()
 }
 

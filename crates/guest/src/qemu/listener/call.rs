@@ -89,6 +89,14 @@ pub struct Pixels<'a> {
 }
 
 impl<'a> Call<'a> {
+    /// Whether it says what the screen shows, be it nothing. A map does so once it is settled.
+    pub(super) fn is_picture(&self) -> bool {
+        matches!(
+            self,
+            Self::Scanout(_) | Self::Update { .. } | Self::UpdateMap { .. } | Self::ScanoutDmabuf | Self::Disable
+        )
+    }
+
     /// Reads the call out of a message; `None` for a message that is no call.
     ///
     /// # Errors

@@ -32,6 +32,8 @@ use receive::Receiver;
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 /// How long a picture in shared memory waits for the change that usually follows it.
 const SETTLE: Duration = Duration::from_millis(5);
+/// Nothing more is on its way after so long without a message.
+const SILENCE: Duration = Duration::from_millis(10);
 
 /// A running listener. Dropping it closes the socket, and the thread ends.
 #[derive(Debug)]
@@ -124,6 +126,9 @@ fn serve(socket: &mut UnixStream, screen: &mut Screen, beat: &Beat) -> Result<()
     loop {
         if screen.is_unsettled() && !is_readable(socket, SETTLE)? {
             beat.during(|| screen.settle())?;
+        }
+        while screen.reports_silence() && !is_readable(socket, SILENCE)? {
+            screen.report_silence();
         }
         let Some(length) = receiver.next(socket)? else {
             return Ok(());

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rdpmux_engine::{PixelRows, SliceRows};
 use rdpmux_model::{Guest, Point, PointerShape, Rect, Size};
 use rdpmux_shm::{FileCache, MemoryFile, ShmError};
+use tokio::sync::watch;
 
 use super::call::{Call, LISTENER, Pixels, UNIX_MAP};
 use super::format;
@@ -92,6 +93,10 @@ pub struct Screen {
     map: Option<Mapped>,
     cursor: Option<PointerShape>,
     cursor_visible: bool,
+    /// Whether QEMU has shown anything.
+    has_shown: bool,
+    /// Counts the silences after that, while somebody waits for them.
+    silences: Option<watch::Sender<u32>>,
 }
 
 /// A picture in shared memory.
@@ -115,6 +120,28 @@ impl Screen {
             map: None,
             cursor: None,
             cursor_visible: true,
+            has_shown: false,
+            silences: None,
+        }
+    }
+
+    /// Counts in `silences`, for as long as it has a receiver, how often nothing more came.
+    pub(crate) fn telling(self, silences: watch::Sender<u32>) -> Self {
+        Self {
+            silences: Some(silences),
+            ..self
+        }
+    }
+
+    /// Whether somebody waits until all that QEMU has to show is shown.
+    pub(crate) fn reports_silence(&self) -> bool {
+        self.silences.as_ref().is_some_and(|silences| !silences.is_closed())
+    }
+
+    /// Nothing came for a moment, and nothing waits to be shown.
+    pub(crate) fn report_silence(&self) {
+        if let Some(silences) = self.silences.as_ref().filter(|_| self.has_shown) {
+            silences.send_modify(|count| *count = count.wrapping_add(1));
         }
     }
 
@@ -168,6 +195,7 @@ impl Screen {
     /// # Errors
     /// [`PeerError::Memory`] if it cannot be read.
     pub fn settle(&mut self) -> Result<(), PeerError> {
+        self.has_shown = true;
         self.show_mapped("ScanoutMap", None)
     }
 
@@ -266,6 +294,7 @@ impl Screen {
     fn show(&mut self, call: &Call<'_>) -> Result<(), PeerError> {
         let member = call.name();
         let picture = |source| PeerError::Picture { member, source };
+        self.has_shown |= call.is_picture();
         match call {
             Call::Scanout(pixels) => {
                 let layout = layout(member, pixels, pixels.bytes.len() as u64)?;

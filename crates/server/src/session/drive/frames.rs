@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use rdpmux_engine::codec::nsc;
 use rdpmux_engine::{Pacer, PacerConfig, Pipeline, Profile, Readiness, VideoForm, VideoProfile};
 use rdpmux_model::{FrameId, QueueDepth, Size};
@@ -98,7 +97,13 @@ impl Drive {
     }
 
     fn can_send(&self) -> bool {
-        !self.suppressed && self.pacer.ready(Instant::now().into_std()) == Readiness::Ready
+        let now = Instant::now();
+        !self.suppressed && !self.awaits_guest(now) && self.pacer.ready(now.into_std()) == Readiness::Ready
+    }
+
+    /// Whether the guest rested while nobody looked and has not shown yet how it looks now.
+    fn awaits_guest(&self, now: Instant) -> bool {
+        now < self.patience && self.state.borrow().resting
     }
 
     fn next_frame(&mut self) -> Result<Option<Next>, End> {

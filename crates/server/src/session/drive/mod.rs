@@ -63,6 +63,8 @@ pub(super) struct Drive {
     legacy_size: Size,
     unacknowledged: VecDeque<Unacknowledged>,
     suppressed: bool,
+    /// Until when a guest that rested is waited for: an old picture is better than none for long.
+    patience: Instant,
     /// When the last change was sent.
     changed_at: Instant,
     /// The client was hidden and may have lost what it showed.
@@ -119,6 +121,7 @@ impl Drive {
             legacy_size: desktop.surface().size(),
             unacknowledged: VecDeque::new(),
             suppressed: false,
+            patience: now + PATIENCE,
             changed_at: now,
             repaint: false,
             cache_offer: None,
@@ -244,6 +247,8 @@ impl Drive {
             SessionEvent::Input(event) => return self.on_input(event),
             SessionEvent::Suppress(suppressed) => {
                 self.suppressed = suppressed;
+                self.seat.look(!suppressed);
+                self.patience = Instant::now() + PATIENCE;
                 self.repaint |= !suppressed;
             }
             SessionEvent::Refresh(rects) => {
@@ -333,6 +338,9 @@ impl Drive {
         if let Some((time, _)) = &self.farewell {
             at(*time);
         }
+        if self.state.borrow().resting && self.patience > Instant::now() {
+            at(self.patience);
+        }
         match &self.follow {
             None => at(self.pipe_due),
             Some(follow) => {
@@ -368,6 +376,8 @@ fn is_goodbye(error: &io::Error) -> bool {
 
 /// A client with EGFX advertises it within this time; then the legacy pipe serves it.
 const GRAPHICS: Duration = Duration::from_secs(2);
+/// Longest wait for a guest that rested; QEMU shows itself within 50 ms.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest sleep.
 const TICK: Duration = Duration::from_secs(5);
 const RETRY_MOTION: Duration = Duration::from_millis(10);
