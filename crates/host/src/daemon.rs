@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rdpmux_model::DesktopName;
-use rdpmux_server::{ServerConfig, Stopper};
+use rdpmux_server::{ServerConfig, Sessions, Stopper};
 use tokio::net::TcpListener;
 use tracing::{error, info};
 
@@ -65,6 +65,7 @@ impl Daemon {
         let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let registry = Registry::start(config).await;
+        let sessions = Sessions::default();
         let server = ServerConfig {
             tls: identity.tls(),
             accounts: users,
@@ -72,6 +73,8 @@ impl Daemon {
             logins: config.logins,
             routing: config.routing.clone(),
             limits: config.limits.clone(),
+            reconnect: config.reconnect,
+            sessions: sessions.clone(),
         };
         let (stopper, stop) = rdpmux_server::stop_pair();
         let server = TaskGuard::spawn(rdpmux_server::serve(listener, Arc::new(server), stop));

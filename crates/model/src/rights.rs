@@ -7,6 +7,8 @@ pub struct Rights {
     pub view: bool,
     /// May type and click.
     pub control: bool,
+    /// May press the power button, reset and pause the machine.
+    pub power: bool,
 }
 
 impl Rights {
@@ -14,10 +16,18 @@ impl Rights {
     pub const CONTROL: Self = Self {
         view: true,
         control: true,
+        power: false,
     };
     /// See only.
     pub const VIEW: Self = Self {
         view: true,
         control: false,
+        power: false,
+    };
+    /// See the screen, and switch the machine.
+    pub const POWER: Self = Self {
+        view: true,
+        control: false,
+        power: true,
     };
 }

@@ -19,4 +19,6 @@ pub use pipe::{
     Coders, CodersFactory, CompressedFrame, FrameError, FrameNumbers, FramePipe, FrameWriter, Joined, Monitor,
     SessionFraming, SurfaceCodec, SurfaceCodecs,
 };
-pub use session::{CacheOffer, CloseReason, Session, SessionError, SessionEvent, SessionInfo};
+pub use session::{
+    CacheOffer, CloseReason, ReconnectCookie, ReconnectProof, Session, SessionError, SessionEvent, SessionInfo,
+};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::{Accounts, Directory};
+use crate::sessions::Sessions;
 use crate::tls::TlsIdentity;
 
 /// All that [`serve`](crate::serve) needs besides the listening socket.
@@ -20,6 +21,21 @@ pub struct ServerConfig {
     pub routing: Routing,
     /// Deadlines and ceilings.
     pub limits: Limits,
+    /// Who may come back after a lost connection.
+    pub reconnect: Reconnect,
+    /// The list that sessions enter; keep a clone to see and close them.
+    pub sessions: Sessions,
+}
+
+/// Automatic reconnection: a client whose connection was lost comes back by a cookie ([MS-RDPBCGR] 5.5), to the same
+/// desktop and without a password, if its user still may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reconnect {
+    /// For how long after its session was lost; 0 switches it off.
+    pub within: Duration,
+    /// Also from another address than before, for clients that change networks. Whoever gets hold of a cookie can then use
+    /// it from anywhere, once.
+    pub any_address: bool,
 }
 
 /// Which logins are offered. Legacy RDP security never is.
@@ -62,6 +78,8 @@ pub struct Limits {
     pub sessions: usize,
     /// Frames that may be on their way to one client, whatever its pacer allows.
     pub frames_in_flight: usize,
+    /// A session whose user types and clicks nothing for this long is closed; `None`: never.
+    pub idle: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -73,6 +91,7 @@ impl Default for Limits {
             handshakes_per_address: 32,
             sessions: 512,
             frames_in_flight: 32,
+            idle: None,
         }
     }
 }

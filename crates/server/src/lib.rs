@@ -5,17 +5,23 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod chord;
 mod config;
 mod desktop;
 mod fault;
 mod listen;
 mod login;
+mod reconnect;
 mod route;
 mod session;
+mod sessions;
 mod tls;
 
 pub use access::{Accounts, Denied, Directory, NtHash};
-pub use config::{Limits, Logins, Routing, ServerConfig};
-pub use desktop::{Desktop, DesktopHandle, DesktopSource, Peripherals};
+pub use chord::{Chord, NoChord};
+pub use config::{Limits, Logins, Reconnect, Routing, ServerConfig};
+pub use desktop::{Desktop, DesktopEnded, DesktopHandle, DesktopSource, Hand, Peripherals};
 pub use listen::{Stop, Stopper, serve, stop_pair};
+pub use rdpmux_rdp::CloseReason;
+pub use sessions::{SessionFacts, Sessions};
 pub use tls::{TlsError, TlsIdentity};

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::config::ServerConfig;
+use crate::reconnect::Cookies;
 use crate::session::{self, encode_pool::EncodePool};
 
 /// Ends a server. Dropping it ends the server too.
@@ -49,6 +50,7 @@ pub(crate) struct Context {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) pool: EncodePool,
     pub(crate) stop: Stop,
+    pub(crate) cookies: Arc<Cookies>,
     doors: Mutex<Doors>,
     sessions: AtomicUsize,
     next: AtomicU64,
@@ -120,8 +122,10 @@ impl Drop for Place {
 pub async fn serve(listener: TcpListener, config: Arc<ServerConfig>, stop: Stop) {
     let pool = EncodePool::for_this_machine();
     let doors = Mutex::new(Doors::default());
+    let cookies = Arc::new(Cookies::new(config.reconnect));
     let context = Arc::new(Context {
         config,
+        cookies,
         pool,
         stop: stop.clone(),
         doors,

@@ -2,21 +2,25 @@
 //! rest of the connection sequence. Everything here runs under one deadline and small size limits.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Buf;
-use rdpmux_model::Size;
+use rdpmux_model::{SessionId, Size};
 use rdpmux_rdp::front::{FrontError, Opening};
 use rdpmux_rdp::{
     AccountLookup, ClientLogin, CloseReason, CodersFactory, Credssp, CredsspError, CredsspProtocol, CredsspStep,
     Handshake, HandshakeConfig, HandshakeError, Refusal, Session, Step, front,
 };
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
+use tracing::{info, warn};
 
 use crate::access::{Accounts, Denied};
 use crate::config::{Routing, ServerConfig};
+use crate::reconnect::{Comer, Cookies};
 use crate::route::{self, Grant, Hints, LoginName};
 use crate::session;
 use crate::session::link::{Link, Replay};
@@ -31,6 +35,16 @@ pub(crate) struct Arrival {
     pub(crate) user: String,
     /// The desktop, or why there is none; the client is told either way.
     pub(crate) verdict: Result<Grant, Denied>,
+    /// The session that this one goes on with.
+    pub(crate) replaces: Option<SessionId>,
+}
+
+/// Where a connection comes from and by what it is judged.
+#[derive(Clone, Copy)]
+pub(crate) struct Door<'a> {
+    pub(crate) config: &'a ServerConfig,
+    pub(crate) cookies: &'a Cookies,
+    pub(crate) peer: SocketAddr,
 }
 
 /// Why a connection ended before the sequence was complete.
@@ -53,11 +67,8 @@ pub(crate) enum LoginError {
 }
 
 /// Takes a connection through the sequence.
-pub(crate) async fn login(
-    stream: TcpStream,
-    config: &ServerConfig,
-    coders: CodersFactory,
-) -> Result<Arrival, LoginError> {
+pub(crate) async fn login(stream: TcpStream, door: Door<'_>, coders: CodersFactory) -> Result<Arrival, LoginError> {
+    let config = door.config;
     let mut link = Link::new(stream);
     let mut hints = Hints::default();
     let mut opening = first(&mut link).await?;
@@ -77,8 +88,8 @@ pub(crate) async fn login(
         },
     };
     match opening {
-        Opening::ConnectionRequest => ordinary(link, hints, handshake, config).await,
-        Opening::TlsClientHello => security_first(link, hints, handshake, config).await,
+        Opening::ConnectionRequest => ordinary(link, hints, handshake, door).await,
+        Opening::TlsClientHello => security_first(link, hints, handshake, door).await,
         Opening::Preconnection => Err(LoginError::OutOfOrder),
     }
 }
@@ -109,7 +120,7 @@ async fn ordinary(
     mut link: Link<TcpStream>,
     mut hints: Hints,
     handshake: HandshakeConfig,
-    config: &ServerConfig,
+    door: Door<'_>,
 ) -> Result<Arrival, LoginError> {
     loop {
         match front::connection_request(&link.buffer)? {
@@ -127,9 +138,9 @@ async fn ordinary(
         Step::Refused(refusal) => return Err(LoginError::Refused(refusal)),
         _ => return Err(LoginError::OutOfOrder),
     }
-    let mut link = upgrade(link, &mut hints, config).await?;
+    let mut link = upgrade(link, &mut hints, door.config).await?;
     handshake.tls_done();
-    complete(handshake, &mut link, &hints, config, None)
+    complete(handshake, &mut link, &hints, door, None)
         .await
         .map(|done| done.into_arrival(link))
 }
@@ -139,12 +150,12 @@ async fn security_first(
     link: Link<TcpStream>,
     mut hints: Hints,
     handshake: HandshakeConfig,
-    config: &ServerConfig,
+    door: Door<'_>,
 ) -> Result<Arrival, LoginError> {
-    let mut link = upgrade(link, &mut hints, config).await?;
-    let login = nla(&mut link, CredsspProtocol::Hybrid, config).await?;
+    let mut link = upgrade(link, &mut hints, door.config).await?;
+    let login = nla(&mut link, CredsspProtocol::Hybrid, door.config).await?;
     let handshake = Handshake::new_after_security(handshake, CredsspProtocol::Hybrid);
-    complete(handshake, &mut link, &hints, config, Some(login))
+    complete(handshake, &mut link, &hints, door, Some(login))
         .await
         .map(|done| done.into_arrival(link))
 }
@@ -158,8 +169,7 @@ async fn upgrade(link: Link<TcpStream>, hints: &mut Hints, config: &ServerConfig
 /// What is left to know once the sequence is complete.
 struct Done {
     session: Session,
-    user: String,
-    verdict: Result<Grant, Denied>,
+    decided: Decided,
 }
 
 impl Done {
@@ -167,8 +177,9 @@ impl Done {
         Arrival {
             session: self.session,
             link,
-            user: self.user,
-            verdict: self.verdict,
+            user: self.decided.user,
+            verdict: self.decided.verdict,
+            replaces: self.decided.replaces,
         }
     }
 }
@@ -177,40 +188,91 @@ async fn complete(
     mut handshake: Handshake,
     link: &mut Link<Stream>,
     hints: &Hints,
-    config: &ServerConfig,
+    door: Door<'_>,
     mut login: Option<LoginName>,
 ) -> Result<Done, LoginError> {
     let mut decided = None;
     loop {
         match advance(&mut handshake, link).await? {
             Step::Credssp(protocol) => {
-                login = Some(nla(link, protocol, config).await?);
+                login = Some(nla(link, protocol, door.config).await?);
                 handshake.credssp_done();
             }
             Step::ChooseDesktop(client) => {
-                let login = match login.take() {
-                    Some(login) => login,
-                    None => match tls_login(&client, config).await {
-                        Some(login) => login,
-                        None => return Err(refuse(&mut handshake, link, client).await),
-                    },
+                let Some(found) = decide(&client, login.take(), hints, door).await else {
+                    return Err(refuse(&mut handshake, link, client).await);
                 };
-                let verdict = route::choose(hints, &login, &config.routing, config.directory.as_ref());
-                handshake.set_desktop(
-                    verdict
-                        .as_ref()
-                        .map_or(NO_DESKTOP, |grant| grant.desktop.surface().size()),
-                );
-                decided = Some((login.user, verdict));
+                let size = found.verdict.as_ref().map(|grant| grant.desktop.surface().size());
+                handshake.set_desktop(size.unwrap_or(NO_DESKTOP));
+                decided = Some(found);
             }
             Step::Established => break,
             Step::Refused(refusal) => return Err(LoginError::Refused(refusal)),
             Step::UpgradeTls | Step::NeedInput => return Err(LoginError::OutOfOrder),
         }
     }
-    let (user, verdict) = decided.ok_or(LoginError::OutOfOrder)?;
+    let decided = decided.ok_or(LoginError::OutOfOrder)?;
     let session = handshake.into_session().ok_or(LoginError::OutOfOrder)?;
-    Ok(Done { session, user, verdict })
+    Ok(Done { session, decided })
+}
+
+/// Who the client is and what it gets.
+struct Decided {
+    user: String,
+    verdict: Result<Grant, Denied>,
+    replaces: Option<SessionId>,
+}
+
+/// Judges a login: `proven` by NLA, by a reconnect cookie, or by the password that it carries. `None`: none of them.
+async fn decide(client: &ClientLogin, proven: Option<LoginName>, hints: &Hints, door: Door<'_>) -> Option<Decided> {
+    if let Some(back) = come_back(client, proven.as_ref(), door) {
+        return Some(back);
+    }
+    let login = match proven {
+        Some(login) => login,
+        None => tls_login(client, door.config).await?,
+    };
+    let config = door.config;
+    let verdict = route::choose(hints, &login, &config.routing, config.directory.as_ref());
+    Some(Decided {
+        user: login.user,
+        verdict,
+        replaces: None,
+    })
+}
+
+/// The desktop of the session that the client lost, if its cookie is good and its user still may see it. The cookie
+/// stands for the password where NLA did not prove the user.
+fn come_back(client: &ClientLogin, proven: Option<&LoginName>, door: Door<'_>) -> Option<Decided> {
+    let proof = client.reconnect.as_ref()?;
+    let Door { config, peer, .. } = door;
+    let named = || LoginName::parse(&client.user, client.domain.as_deref(), &config.routing);
+    let user = proven.map_or_else(|| named().user, |login| login.user.clone());
+    let comer = Comer {
+        user: &user,
+        password: config.accounts.nt_hash(&user),
+        address: peer.ip(),
+    };
+    let lost = match door.cookies.redeem(proof, &comer, Instant::now()) {
+        Ok(lost) => lost,
+        Err(refusal) => {
+            warn!(%peer, %user, %refusal, "reconnect cookie refused; the client may log in as usual");
+            return None;
+        }
+    };
+    // What was granted then may be gone by now.
+    let rights = config.directory.rights(&user, &lost.desktop);
+    let desktop = config.directory.find(&lost.desktop).filter(|_| rights.view);
+    let Some(desktop) = desktop else {
+        warn!(%peer, %user, desktop = %lost.desktop, "the reconnect cookie's desktop is gone, or not granted any more");
+        return None;
+    };
+    info!(%peer, %user, desktop = %lost.desktop, lost = %lost.session, "client comes back by its reconnect cookie");
+    Some(Decided {
+        user,
+        verdict: Ok(Grant { desktop, rights }),
+        replaces: Some(lost.session),
+    })
 }
 
 /// Feeds the handshake until it wants something other than bytes. What it says is sent before its step is returned.

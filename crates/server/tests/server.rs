@@ -8,8 +8,8 @@ use std::time::Duration;
 use rdpmux_engine::surface;
 use rdpmux_model::{DesktopName, HeadState, Rights, Size};
 use rdpmux_server::{
-    Accounts, Desktop, DesktopHandle, DesktopSource, Directory, Limits, Logins, NtHash, Peripherals, Routing,
-    ServerConfig, Stopper, TlsIdentity, serve, stop_pair,
+    Accounts, Desktop, DesktopHandle, DesktopSource, Directory, Limits, Logins, NtHash, Peripherals, Reconnect,
+    Routing, ServerConfig, Sessions, Stopper, TlsIdentity, serve, stop_pair,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -78,6 +78,8 @@ async fn house(limits: Limits, logins: Logins) -> House {
         logins,
         routing: Routing::default(),
         limits,
+        reconnect: Reconnect::default(),
+        sessions: Sessions::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rdpmux_model::{DesktopName, Rights};
-use rdpmux_server::{Limits, Logins, Routing};
+use rdpmux_server::{Limits, Logins, Reconnect, Routing};
 use toml::Spanned;
 
 use super::error::Problems;
@@ -46,6 +46,8 @@ pub(super) fn check(file: &raw::File, directory: &Path, problems: &mut Problems<
             .collect(),
         grants: file.grant.iter().filter_map(|entry| grant(entry, problems)).collect(),
         limits: limits(&file.limits, problems),
+        reconnect: reconnect(&file.reconnect, problems),
+        admin_socket: file.admin_socket.as_ref().map(|text| directory.join(text.get_ref())),
         machines,
         warnings: Vec::new(),
     };
@@ -296,10 +298,11 @@ fn rights(words: &[Spanned<String>], problems: &mut Problems<'_>) -> Rights {
     for word in words {
         match word.get_ref().as_str() {
             "view" => rights.view = true,
-            "control" => rights = Rights::CONTROL,
+            "control" => (rights.view, rights.control) = (true, true),
+            "power" => (rights.view, rights.power) = (true, true),
             other => {
-                let near = keys::nearest(other, ["view", "control"]).map(|near| format!("did you mean `{near}`?"));
-                let near = near.unwrap_or_else(|| "the rights are view and control".to_owned());
+                let near = keys::nearest(other, RIGHTS).map(|near| format!("did you mean `{near}`?"));
+                let near = near.unwrap_or_else(|| "the rights are view, control and power".to_owned());
                 problems.at(
                     word.span().start,
                     format!("`rights`: there is no right `{other}`; {near}"),
@@ -310,26 +313,20 @@ fn rights(words: &[Spanned<String>], problems: &mut Problems<'_>) -> Rights {
     rights
 }
 
+const RIGHTS: [&str; 3] = ["view", "control", "power"];
+
 fn limits(raw: &raw::Limits, problems: &mut Problems<'_>) -> Limits {
     let defaults = Limits::default();
-    let mut number = |key: &str, value: &Option<Spanned<i64>>, most: u32| -> Option<u32> {
+    let mut number = |key: &str, value: &Option<Spanned<i64>>, most: u32| {
         let value = value.as_ref()?;
-        let fits = u32::try_from(*value.get_ref())
-            .ok()
-            .filter(|number| (1..=most).contains(number));
-        if fits.is_none() {
-            problems.at(
-                value.span().start,
-                format!("`limits.{key}` takes 1 to {most}, not {}", value.get_ref()),
-            );
-        }
-        fits
+        number(&format!("limits.{key}"), value, 1..=most, problems)
     };
     let handshake = number("handshake_seconds", &raw.handshake_seconds, 600);
     let write = number("write_seconds", &raw.write_seconds, 600);
     let handshakes = number("handshakes", &raw.handshakes, 65_536);
     let per_address = number("handshakes_per_address", &raw.handshakes_per_address, 65_536);
     let sessions = number("sessions", &raw.sessions, 65_536);
+    let idle = number("idle_seconds", &raw.idle_seconds, 31_536_000);
     let seconds =
         |value: Option<u32>, default| value.map_or(default, |seconds| Duration::from_secs(u64::from(seconds)));
     let count = |value: Option<u32>, default| value.and_then(|count| usize::try_from(count).ok()).unwrap_or(default);
@@ -339,6 +336,43 @@ fn limits(raw: &raw::Limits, problems: &mut Problems<'_>) -> Limits {
         handshakes: count(handshakes, defaults.handshakes),
         handshakes_per_address: count(per_address, defaults.handshakes_per_address),
         sessions: count(sessions, defaults.sessions),
+        idle: idle.map(|seconds| Duration::from_secs(u64::from(seconds))),
         ..defaults
     }
+}
+
+fn reconnect(raw: &raw::Reconnect, problems: &mut Problems<'_>) -> Reconnect {
+    let defaults = Reconnect::default();
+    let seconds = raw
+        .seconds
+        .as_ref()
+        .and_then(|value| number("reconnect.seconds", value, 0..=86_400, problems));
+    Reconnect {
+        within: seconds.map_or(defaults.within, |seconds| Duration::from_secs(u64::from(seconds))),
+        any_address: raw
+            .any_address
+            .as_ref()
+            .map_or(defaults.any_address, |value| *value.get_ref()),
+    }
+}
+
+fn number(
+    key: &str,
+    value: &Spanned<i64>,
+    range: std::ops::RangeInclusive<u32>,
+    problems: &mut Problems<'_>,
+) -> Option<u32> {
+    let fits = u32::try_from(*value.get_ref())
+        .ok()
+        .filter(|number| range.contains(number));
+    if fits.is_none() {
+        let what = format!(
+            "`{key}` takes {} to {}, not {}",
+            range.start(),
+            range.end(),
+            value.get_ref()
+        );
+        problems.at(value.span().start, what);
+    }
+    fits
 }

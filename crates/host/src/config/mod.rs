@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use rdpmux_guest::testcard;
 use rdpmux_model::DesktopName;
-use rdpmux_server::{Limits, Logins, Routing};
+use rdpmux_server::{Limits, Logins, Reconnect, Routing};
 use toml::de::DeTable;
 
 pub use error::{ConfigError, EXAMPLE, Problem};
@@ -47,6 +47,10 @@ pub struct Config {
     pub grants: Vec<Grant>,
     /// Deadlines and ceilings.
     pub limits: Limits,
+    /// Who may come back after a lost connection.
+    pub reconnect: Reconnect,
+    /// Where the commands of the operator reach the daemon; `None`: at the usual place.
+    pub admin_socket: Option<PathBuf>,
     /// What is allowed but hardly meant.
     pub warnings: Vec<String>,
 }
@@ -64,6 +68,8 @@ impl Default for Config {
             discover: Vec::new(),
             grants: Vec::new(),
             limits: Limits::default(),
+            reconnect: Reconnect::default(),
+            admin_socket: None,
             warnings: Vec::new(),
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct File {
     pub(super) discover: Vec<Spanned<Discover>>,
     pub(super) grant: Vec<Spanned<Grant>>,
     pub(super) limits: Limits,
+    pub(super) reconnect: Reconnect,
+    pub(super) admin_socket: Option<Text>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,4 +66,12 @@ pub(super) struct Limits {
     pub(super) handshakes: Option<Spanned<i64>>,
     pub(super) handshakes_per_address: Option<Spanned<i64>>,
     pub(super) sessions: Option<Spanned<i64>>,
+    pub(super) idle_seconds: Option<Spanned<i64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Reconnect {
+    pub(super) seconds: Option<Spanned<i64>>,
+    pub(super) any_address: Option<Spanned<bool>>,
 }

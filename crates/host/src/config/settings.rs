@@ -89,6 +89,13 @@ pub(super) const SECTIONS: &[Section] = &[
                 "Directory of the certificate and the users file, made with mode 0700.",
             ),
             setting(
+                "admin_socket",
+                Kind::Text,
+                "",
+                "Where `rdpmux keys`, `power`, `screenshot`, `sessions` and `disconnect` reach the daemon; mode 0600. Without \
+                 it: rdpmux/admin.sock in XDG_RUNTIME_DIR, else in /run.",
+            ),
+            setting(
                 "default_desktop",
                 Kind::Text,
                 "",
@@ -177,7 +184,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "rights",
                 Kind::Texts,
                 "",
-                "\"view\" to see, \"control\" to see, type and click.",
+                "\"view\" to see; \"control\" to see, type and click; \"power\" to see, and to press power, reset and pause.",
             ),
         ],
     },
@@ -211,6 +218,31 @@ pub(super) const SECTIONS: &[Section] = &[
                 "The same from one address.",
             ),
             setting("sessions", Kind::Number, "512", "Sessions at once."),
+            setting(
+                "idle_seconds",
+                Kind::Number,
+                "",
+                "A session in which nothing is typed or clicked for this long is closed. Without it: never.",
+            ),
+        ],
+    },
+    Section {
+        name: "reconnect",
+        form: Form::Table,
+        text: "Clients whose connection breaks come back by themselves, to the same desktop and without a password.",
+        settings: &[
+            setting(
+                "seconds",
+                Kind::Number,
+                "300",
+                "For so long after the break; 0 switches it off. Each cookie is good once.",
+            ),
+            setting(
+                "any_address",
+                Kind::Switch,
+                "false",
+                "Also from another address than before, for clients that change networks.",
+            ),
         ],
     },
 ];

@@ -42,6 +42,10 @@ fn a_full_configuration_is_read() {
         [limits]
         handshake_seconds = 5
         sessions = 7
+        idle_seconds = 600
+        [reconnect]
+        seconds = 0
+        any_address = true
     "#;
     let config = Config::parse(text, Path::new("/etc/rdpmux/rdpmux.toml")).expect("valid");
     assert_eq!(config.listen, "[::]:3390".parse().expect("address"));
@@ -64,6 +68,8 @@ fn a_full_configuration_is_read() {
         ),
         (5, 15, 7)
     );
+    assert_eq!(config.limits.idle.map(|idle| idle.as_secs()), Some(600));
+    assert!(config.reconnect.within.is_zero() && config.reconnect.any_address);
     assert_eq!(config.warnings, Vec::<String>::new());
 }
 
@@ -79,7 +85,7 @@ fn unknown_keys_are_refused_with_the_nearest_valid_key() {
         expect![[r#"
             /etc/rdpmux.toml:1: unknown key `lsten`; did you mean `listen`?
             /etc/rdpmux.toml:2: unknown key `tls-logins`; did you mean `tls_logins`?
-            /etc/rdpmux.toml:3: unknown key `xyzzy`; valid keys: default_desktop, discover, grant, limits, listen, login_domains, nla, server_names, state_dir, tls, tls_logins, vm
+            /etc/rdpmux.toml:3: unknown key `xyzzy`; valid keys: admin_socket, default_desktop, discover, grant, limits, listen, login_domains, nla, reconnect, server_names, state_dir, tls, tls_logins, vm
             /etc/rdpmux.toml:4: unknown key `vms`; did you mean `vm`?
             /etc/rdpmux.toml:7: unknown key `qpm` in [[vm]]; did you mean `qmp`?
             /etc/rdpmux.toml:8: unknown key `listen` in [[vm]]; it belongs to the top of the file
@@ -189,7 +195,7 @@ fn grants_to_nobody_and_unknown_rights_are_refused() {
             /etc/rdpmux.toml:11: this [[grant]] is for no right; give `rights`
             /etc/rdpmux.toml:15: `users`: `al ice` cannot name a user
             /etc/rdpmux.toml:16: `vms`: `web1/1` cannot name a machine
-            /etc/rdpmux.toml:17: `rights`: there is no right `admin`; the rights are view and control
+            /etc/rdpmux.toml:17: `rights`: there is no right `admin`; the rights are view, control and power
             /etc/rdpmux.toml:17: `rights`: there is no right `contrl`; did you mean `control`?"#]],
     );
 }

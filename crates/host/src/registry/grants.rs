@@ -42,6 +42,7 @@ impl Policy {
             .fold(Rights::default(), |sum, grant| Rights {
                 view: sum.view || grant.rights.view,
                 control: sum.control || grant.rights.control,
+                power: sum.power || grant.rights.power,
             })
     }
 }
@@ -66,6 +67,7 @@ mod tests {
                 grant(&["*"], &["lobby"], Rights::VIEW),
                 grant(&["alice", "op-*"], &["web*"], Rights::CONTROL),
                 grant(&["bob"], &["*"], Rights::VIEW),
+                grant(&["op-*"], &["*"], Rights::POWER),
             ],
             default_desktop: None,
         };
@@ -73,7 +75,10 @@ mod tests {
         assert_eq!(rights("Alice", "WEB1"), Rights::CONTROL);
         assert_eq!(
             rights("op-7", "web2/1"),
-            Rights::CONTROL,
+            Rights {
+                power: true,
+                ..Rights::CONTROL
+            },
             "a further head goes with its machine"
         );
         assert_eq!(rights("bob", "web1"), Rights::VIEW);

@@ -8,7 +8,7 @@ use ironrdp_pdu::mcs::ConnectInitial;
 use ironrdp_pdu::rdp::client_info::{ClientInfo, ClientInfoFlags};
 use rdpmux_model::Size;
 
-use crate::session::{DYNAMIC_CHANNELS, Link, SessionInfo, StaticChannel};
+use crate::session::{DYNAMIC_CHANNELS, Link, ReconnectProof, SessionInfo, StaticChannel};
 
 /// The acceptor's fixed number of the I/O channel; static channels follow it in the client's order.
 const IO_CHANNEL: u16 = 1003;
@@ -60,6 +60,8 @@ pub struct ClientLogin {
     pub requested: Size,
     /// Whether the client asks to be logged on with what it sent (`INFO_AUTOLOGON`).
     pub auto_logon: bool,
+    /// What it answers to the cookie of a session that it lost, if it comes back.
+    pub reconnect: Option<ReconnectProof>,
 }
 
 /// What the handshake has learned of the client so far.
@@ -130,6 +132,12 @@ impl Client {
             client_build: self.build,
             requested: self.requested,
             auto_logon: info.flags.contains(ClientInfoFlags::AUTOLOGON),
+            reconnect: info
+                .extra_info
+                .optional_data
+                .auto_reconnect()
+                .cloned()
+                .map(ReconnectProof::from),
         }
     }
 
@@ -154,6 +162,9 @@ impl Client {
             auto_detect: self
                 .message
                 .filter(|_| early.contains(ClientEarlyCapabilityFlags::SUPPORT_NET_CHAR_AUTODETECT)),
+            heartbeat: self
+                .message
+                .filter(|_| early.contains(ClientEarlyCapabilityFlags::SUPPORT_HEART_BEAT_PDU)),
             monitor_layout: early.contains(ClientEarlyCapabilityFlags::SUPPORT_MONITOR_LAYOUT_PDU),
             bits_per_pixel: self.bits_per_pixel,
         };

@@ -121,7 +121,7 @@ impl AutoDetect {
     }
 }
 
-fn remember(asked: &mut VecDeque<u16>, sequence: u16) {
+pub(super) fn remember(asked: &mut VecDeque<u16>, sequence: u16) {
     if asked.len() >= OUTSTANDING {
         asked.pop_front();
     }
@@ -129,7 +129,7 @@ fn remember(asked: &mut VecDeque<u16>, sequence: u16) {
 }
 
 /// Whether it was asked; what was asked before it will not be answered any more.
-fn forget(asked: &mut VecDeque<u16>, sequence: u16) -> bool {
+pub(super) fn forget(asked: &mut VecDeque<u16>, sequence: u16) -> bool {
     let Some(at) = asked.iter().position(|known| *known == sequence) else {
         return false;
     };

@@ -272,6 +272,7 @@ fn server_sets(size: Size, bits_per_pixel: u8, codecs: SurfaceCodecs) -> Vec<set
         sets::CapabilitySet::General(sets::General {
             extra_flags: sets::GeneralExtraFlags::FASTPATH_OUTPUT_SUPPORTED
                 | sets::GeneralExtraFlags::LONG_CREDENTIALS_SUPPORTED
+                | sets::GeneralExtraFlags::AUTORECONNECT_SUPPORTED
                 | sets::GeneralExtraFlags::NO_BITMAP_COMPRESSION_HDR,
             refresh_rect_support: true,
             suppress_output_support: true,

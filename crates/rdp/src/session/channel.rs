@@ -8,6 +8,7 @@ use ironrdp_svc::{SvcMessage, SvcProcessor as _};
 
 use super::SessionError;
 use super::chunks::Chunks;
+use super::echo::Echo;
 use super::graphics::{Graphics, GraphicsEvent};
 use crate::wire::{self, DynamicChannel, Reader};
 
@@ -37,7 +38,9 @@ impl DynamicChannels {
         }
         Self {
             carrier,
-            server: server.with_dynamic_channel(DisplayControlServer::new(Box::new(Layouts))),
+            server: server
+                .with_dynamic_channel(DisplayControlServer::new(Box::new(Layouts)))
+                .with_dynamic_channel(Echo::default()),
             chunks: Chunks::new(MAX_MESSAGE),
         }
     }
@@ -76,6 +79,21 @@ impl DynamicChannels {
             }
         }
         Ok(())
+    }
+
+    /// Asks through the channel `ECHO`, if the client has opened it; returns the question's number.
+    pub(crate) fn echo(&mut self, out: &mut Vec<u8>) -> Option<u16> {
+        let id = self.server.get_channel_id_by_type::<Echo>()?;
+        let (sequence, question) = self.server.dvc_by_id_mut::<Echo>(id)?.processor_mut().ask();
+        let carrier = self.carrier;
+        wire::dynamic_channel(out, DynamicChannel { carrier, id }, &question);
+        Some(sequence)
+    }
+
+    /// The number of the question that the last chunk answered, if it did.
+    pub(crate) fn echoed(&mut self) -> Option<u16> {
+        let id = self.server.get_channel_id_by_type::<Echo>()?;
+        self.server.dvc_by_id_mut::<Echo>(id)?.processor_mut().answered()
     }
 
     fn write(&self, messages: Vec<SvcMessage>, out: &mut Vec<u8>) {

@@ -10,16 +10,20 @@ mod autodetect;
 pub(crate) mod caps;
 mod channel;
 mod chunks;
+mod echo;
 mod graphics;
 mod info;
 mod input;
+mod liveness;
 mod pointer;
+mod reconnect;
 mod share;
 
 use rdpmux_model::{Client, FrameId, InputEvent, LockKeys, PointerShape, QueueDepth, Rect, Size};
 
 pub use graphics::CacheOffer;
 pub use info::SessionInfo;
+pub use reconnect::{ReconnectCookie, ReconnectProof};
 
 use crate::pipe::{CodersFactory, Egfx, FrameNumbers, FrameWriter, SurfaceCodecs};
 use crate::wire::{self, DynamicChannel, Reader};
@@ -41,6 +45,12 @@ pub enum CloseReason {
     Replaced,
     /// Nothing was typed for too long.
     IdleTimeout,
+    /// An administrator closed the session.
+    Disconnected,
+    /// An administrator ended the session for good.
+    LoggedOff,
+    /// The desktop is not there any more.
+    DesktopRemoved,
     /// An administrator stops the server.
     ServerShutdown,
     /// A limit was reached: too many sessions, too little memory.
@@ -123,6 +133,8 @@ pub(crate) struct Link {
     pub(crate) statics: Vec<StaticChannel>,
     /// MCS message channel, if the client has it and takes auto-detection.
     pub(crate) auto_detect: Option<u16>,
+    /// The same, if it takes heartbeats.
+    pub(crate) heartbeat: Option<u16>,
     /// Client takes Monitor Layout PDUs.
     pub(crate) monitor_layout: bool,
     /// Colour depth to demand.
@@ -294,6 +306,7 @@ impl Session {
         };
         let mut news = Vec::new();
         channels.chunk(data, out, |channel, event| news.push((channel, event)))?;
+        events.extend(channels.echoed().map(|sequence| SessionEvent::RoundTrip { sequence }));
         for (channel, event) in news {
             self.graphics_event(channel, event, events);
         }
@@ -354,13 +367,6 @@ impl Session {
         if self.is_live() {
             self.pointers.show(shape, &self.caps, self.link.io, out);
         }
-    }
-
-    /// Asks the client to answer at once, by [`SessionEvent::RoundTrip`] with this number: the caller takes the time.
-    /// `None` if the client takes no such questions ([MS-RDPBCGR] 2.2.14.1.1). Of very many unanswered ones only the
-    /// last are remembered.
-    pub fn round_trip(&mut self, out: &mut Vec<u8>) -> Option<u16> {
-        self.live_auto_detect().map(|a| a.round_trip(out))
     }
 
     /// Marks where the client begins to count bytes and time; send at least some packets before

@@ -226,6 +226,12 @@ pub(super) fn error_info(io: u16, reason: CloseReason, out: &mut Vec<u8>) {
         // ERRINFO_IDLE_TIMEOUT
         CloseReason::IdleTimeout => 0x3,
         // ERRINFO_RPC_INITIATED_DISCONNECT
+        CloseReason::Disconnected => 0x1,
+        // ERRINFO_RPC_INITIATED_LOGOFF
+        CloseReason::LoggedOff => 0x2,
+        // ERRINFO_CB_DESTINATION_NOT_FOUND: the only one that says that the machine is not there.
+        CloseReason::DesktopRemoved => 0x400,
+        // ERRINFO_RPC_INITIATED_DISCONNECT: older clients do not know ERRINFO_SERVER_SHUTDOWN.
         CloseReason::ServerShutdown => 0x1,
         // ERRINFO_SERVER_DENIED_CONNECTION
         CloseReason::Limit => 0x7,

@@ -371,6 +371,9 @@ fn every_reason_to_close_reaches_the_client_and_ends_the_domain() {
         CloseReason::BadCredentials,
         CloseReason::Replaced,
         CloseReason::IdleTimeout,
+        CloseReason::Disconnected,
+        CloseReason::LoggedOff,
+        CloseReason::DesktopRemoved,
         CloseReason::ServerShutdown,
         CloseReason::Limit,
     ] {

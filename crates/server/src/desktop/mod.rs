@@ -4,12 +4,13 @@
 //! Called by sessions (join, input) and by the embedder, which keeps the [`Desktop`] alive as long as the guest is served.
 
 mod arbiter;
+mod hand;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdpmux_engine::SurfaceReader;
-use rdpmux_model::{Audience, DesktopName, Generation, HeadState, InputEvent, Rights, SessionId};
+use rdpmux_model::{Audience, DesktopName, Generation, HeadState, InputEvent, Rights, SessionId, Size};
 use rdpmux_rdp::FrameNumbers;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
@@ -19,6 +20,7 @@ use tracing::debug;
 use crate::fault;
 use crate::session::stream::CommonStreams;
 use arbiter::InputArbiter;
+pub use hand::{DesktopEnded, Hand};
 
 /// What a guest brings: pixels, state, and where its input goes.
 pub struct DesktopSource {
@@ -133,6 +135,11 @@ impl DesktopHandle {
     /// Sessions that show this desktop now.
     pub fn viewers(&self) -> usize {
         self.0.viewers.load(Ordering::Relaxed)
+    }
+
+    /// The picture that it shows now: its size and rows of B, G, R, X.
+    pub fn picture(&self) -> (Size, Vec<u8>) {
+        self.0.surface.snapshot()
     }
 
     pub(crate) fn surface(&self) -> &SurfaceReader {

@@ -6,6 +6,7 @@ mod drive;
 pub(crate) mod encode_pool;
 mod gauge;
 pub(crate) mod link;
+mod liveness;
 mod outbox;
 pub(crate) mod stream;
 
@@ -16,16 +17,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdpmux_model::{Rights, SessionId};
-use rdpmux_rdp::{CloseReason, Coders, CodersFactory, Session};
+use rdpmux_rdp::{CloseReason, Coders, CodersFactory, ReconnectCookie, Session};
 use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
 use crate::listen::{Context, Knock};
-use crate::login::{self, Arrival, LoginError, Stream};
+use crate::login::{self, Arrival, Door, LoginError, Stream};
+use crate::reconnect::{Hold, Owner};
 use crate::route::Grant;
+use crate::sessions::{Presence, SessionFacts};
 use drive::{Drive, End, Farewell};
 use gauge::LinkGauge;
 use link::Link;
@@ -49,12 +52,30 @@ pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, cont
         link,
         user,
         verdict,
+        replaces,
     } = arrival;
+    if let Some(lost) = replaces {
+        // It may not have noticed yet that its client is gone.
+        context.config.sessions.close(lost, CloseReason::Replaced);
+    }
     match verdict {
         Ok(grant) => {
             info!(session = %id, %peer, %user, desktop = %grant.desktop.name(), control = grant.rights.control,
                 client = %session.info(), "session started");
-            let access = Access { grant, farewell: None };
+            let facts = SessionFacts {
+                id,
+                user,
+                desktop: grant.desktop.name().clone(),
+                peer,
+                client: session.info().to_string(),
+                rights: grant.rights,
+                age: Duration::ZERO,
+            };
+            let access = Access {
+                place: Some(Listed::new(facts, &context)),
+                grant,
+                farewell: None,
+            };
             serve(id, session, link, socket, access, &context).await;
         }
         Err(denied) => {
@@ -70,6 +91,7 @@ pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, cont
             };
             let access = Access {
                 grant,
+                place: None,
                 farewell: Some(farewell),
             };
             serve(id, session, link, socket, access, &context).await;
@@ -83,10 +105,12 @@ async fn arrive(id: SessionId, stream: TcpStream, peer: SocketAddr, context: &Co
         bulk: Box::new(rdpmux_engine::codec::zgfx::Zgfx::new()),
         raster: Some(Box::new(rdpmux_engine::codec::clear::Clear::new())),
     });
-    let login = timeout(
-        context.config.limits.handshake,
-        login::login(stream, &context.config, coders),
-    );
+    let door = Door {
+        config: &context.config,
+        cookies: &context.cookies,
+        peer,
+    };
+    let login = timeout(context.config.limits.handshake, login::login(stream, door, coders));
     let mut stop = context.stop.clone();
     let result = tokio::select! {
         biased;
@@ -105,7 +129,35 @@ async fn arrive(id: SessionId, stream: TcpStream, peer: SocketAddr, context: &Co
 /// What a login led to: a desktop, or a card that says why there is none.
 struct Access {
     grant: Grant,
+    /// None for a card.
+    place: Option<Listed>,
     farewell: Option<Farewell>,
+}
+
+/// A session in the list of sessions, with the cookie by which its client can come back.
+struct Listed {
+    presence: Presence,
+    cookie: Option<(ReconnectCookie, Hold)>,
+}
+
+impl Listed {
+    fn new(facts: SessionFacts, context: &Context) -> Self {
+        let owner = Owner {
+            session: facts.id,
+            user: facts.user.clone(),
+            password: context.config.accounts.nt_hash(&facts.user),
+            desktop: facts.desktop.clone(),
+            address: facts.peer.ip(),
+        };
+        let mut secret = [0; 16];
+        let is_random = getrandom::fill(&mut secret).is_ok();
+        Self {
+            presence: context.config.sessions.enter(facts),
+            cookie: is_random
+                .then(|| context.cookies.issue(owner, secret, Instant::now()))
+                .flatten(),
+        }
+    }
 }
 
 async fn serve(
@@ -116,17 +168,26 @@ async fn serve(
     access: Access,
     context: &Arc<Context>,
 ) {
-    let Access { grant, farewell } = access;
+    let Access { grant, place, farewell } = access;
     let name = grant.desktop.name().clone();
     let Ok(seat) = grant.desktop.join(id, grant.rights).await else {
         return tell(session, link, CloseReason::ServerShutdown).await;
     };
     let gauge = LinkGauge::new(socket);
-    let end = Drive::new(id, session, link, gauge, seat, context, farewell)
-        .run()
-        .await;
+    let mut drive = Drive::new(id, session, link, gauge, seat, context, farewell);
+    if let Some(place) = &place {
+        drive = drive.listed(place.presence.notice(), place.cookie.as_ref().map(|(cookie, _)| cookie));
+    }
+    let end = drive.run().await;
+    if let Some((_, hold)) = place.and_then(|place| place.cookie)
+        && end.is_loss()
+    {
+        hold.wait(Instant::now());
+    }
     match end {
-        End::Client | End::Farewell => info!(session = %id, desktop = %name, %end, "session ended"),
+        End::Client | End::Lost | End::Farewell | End::Idle | End::Told(_) => {
+            info!(session = %id, desktop = %name, %end, "session ended")
+        }
         _ => warn!(session = %id, desktop = %name, %end, "session ended"),
     }
 }

@@ -12,6 +12,12 @@ use crate::session::outbox::Overflow;
 pub(crate) enum End {
     /// The client left.
     Client,
+    /// The client is gone without a word.
+    Lost,
+    /// Its user did nothing for too long.
+    Idle,
+    /// It was told to end: by an administrator, or by a newer session of the same client.
+    Told(CloseReason),
     /// It has read its card.
     Farewell,
     /// The server stops.
@@ -34,14 +40,28 @@ impl End {
     /// What the client is told, if it still listens.
     pub(super) fn told(&self) -> Option<CloseReason> {
         match self {
-            Self::Stop | Self::DesktopGone => Some(CloseReason::ServerShutdown),
+            Self::Stop => Some(CloseReason::ServerShutdown),
+            Self::DesktopGone => Some(CloseReason::DesktopRemoved),
+            Self::Idle => Some(CloseReason::IdleTimeout),
+            Self::Told(reason) => Some(*reason),
             Self::Flood(_) => Some(CloseReason::Limit),
-            Self::Client | Self::Farewell | Self::Io(_) | Self::Stalled(_) | Self::Peer(_) | Self::Bug(_) => None,
+            Self::Client
+            | Self::Lost
+            | Self::Farewell
+            | Self::Io(_)
+            | Self::Stalled(_)
+            | Self::Peer(_)
+            | Self::Bug(_) => None,
         }
     }
 
     pub(super) fn may_finish(&self) -> bool {
         !matches!(self, Self::Io(_) | Self::Stalled(_))
+    }
+
+    /// Whether the client may not know of it and come back.
+    pub(crate) fn is_loss(&self) -> bool {
+        matches!(self, Self::Lost | Self::Io(_) | Self::Stalled(_))
     }
 }
 
@@ -55,6 +75,10 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Client => f.write_str("the client left"),
+            Self::Lost => f.write_str("the connection ended"),
+            Self::Idle => f.write_str("nothing was typed for too long"),
+            Self::Told(CloseReason::Replaced) => f.write_str("the client came back by another connection"),
+            Self::Told(_) => f.write_str("an administrator closed it"),
             Self::Farewell => f.write_str("the client was told why it gets no desktop"),
             Self::Stop => f.write_str("the server stops"),
             Self::DesktopGone => f.write_str("the desktop was removed"),

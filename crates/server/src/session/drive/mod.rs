@@ -18,7 +18,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use rdpmux_engine::{Pacer, PacerConfig, Quality, Readiness};
 use rdpmux_model::{Generation, HeadState, InputEvent, SessionId, Size};
-use rdpmux_rdp::{CacheOffer, CloseReason, Session, SessionEvent};
+use rdpmux_rdp::{CacheOffer, CloseReason, ReconnectCookie, Session, SessionEvent};
 use tokio::io::{AsyncReadExt, ReadHalf};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -29,9 +29,11 @@ use crate::listen::{Context, Stop};
 use crate::login::Stream;
 use crate::session::gauge::LinkGauge;
 use crate::session::link::Link;
+use crate::session::liveness::{self, Liveness};
 use crate::session::outbox::Outbox;
 use crate::session::stream::Follow;
 use crate::session::{GOODBYE, linger};
+use crate::sessions::told;
 pub(super) use end::End;
 use frames::{Unacknowledged, made};
 
@@ -76,12 +78,17 @@ pub(super) struct Drive {
     born: Instant,
     pipe_due: Instant,
     farewell: Option<(Instant, CloseReason)>,
+    liveness: Liveness,
+    /// Where it is told to end.
+    notice: Option<watch::Receiver<Option<CloseReason>>>,
+    cookie: Option<ReconnectCookie>,
     context: Arc<Context>,
     stop: Stop,
 }
 
 enum Wake {
     Stop,
+    Told(CloseReason),
     DesktopGone,
     Read(io::Result<usize>),
     Progress(Option<io::Result<()>>),
@@ -129,10 +136,24 @@ impl Drive {
             born: now,
             pipe_due: now + GRAPHICS,
             farewell: farewell.map(|f| (now + f.after, f.reason)),
+            liveness: Liveness::new(now, limits.idle),
+            notice: None,
+            cookie: None,
             stop: context.stop.clone(),
             context: Arc::clone(context),
             seat,
         }
+    }
+
+    /// Where the session hears that it is to end, and the cookie by which its client can come back.
+    pub(super) fn listed(
+        mut self,
+        notice: watch::Receiver<Option<CloseReason>>,
+        cookie: Option<&ReconnectCookie>,
+    ) -> Self {
+        self.notice = Some(notice);
+        self.cookie = cookie.cloned();
+        self
     }
 
     /// Runs the session to its end and tells the client why it ended.
@@ -146,6 +167,8 @@ impl Drive {
             self.rdp.error_info(reason, &mut out);
             let _ = self.outbox.push(Bytes::from(out));
         }
+        // What it holds goes up now, however long the goodbye takes.
+        drop(self.seat);
         if end.may_finish() {
             self.outbox.finish(GOODBYE).await;
             let _ = timeout(GOODBYE, linger(&mut self.reader)).await;
@@ -158,6 +181,9 @@ impl Drive {
         let mut events = Vec::new();
         self.rdp.share_numbers(self.seat.desktop().numbers());
         self.rdp.start(&mut events, &mut out);
+        if let Some(cookie) = self.cookie.take() {
+            self.rdp.offer_reconnect(&cookie, &mut out);
+        }
         self.push(out)?;
         events.into_iter().try_for_each(|event| self.on_event(event))?;
         self.show_state()?;
@@ -176,6 +202,7 @@ impl Drive {
         let due = self.due();
         let Self {
             stop,
+            notice,
             seat,
             reader,
             inbound,
@@ -188,6 +215,7 @@ impl Drive {
         tokio::select! {
             biased;
             () = stop.stopped() => Wake::Stop,
+            reason = asked_to_end(notice) => Wake::Told(reason),
             () = seat.ended() => Wake::DesktopGone,
             read = reader.read_buf(inbound) => Wake::Read(read),
             progress = outbox.progress() => Wake::Progress(progress),
@@ -201,9 +229,10 @@ impl Drive {
     fn handle(&mut self, wake: Wake) -> Result<(), End> {
         match wake {
             Wake::Stop => Err(End::Stop),
+            Wake::Told(reason) => Err(End::Told(reason)),
             Wake::DesktopGone => Err(End::DesktopGone),
-            Wake::Read(Ok(0)) => Err(End::Client),
-            Wake::Read(Err(error)) if is_goodbye(&error) => Err(End::Client),
+            Wake::Read(Ok(0)) => Err(End::Lost),
+            Wake::Read(Err(error)) if is_goodbye(&error) => Err(End::Lost),
             Wake::Read(Err(error)) => Err(End::Io(error)),
             Wake::Read(Ok(_)) => self.digest(),
             Wake::Progress(None) => {
@@ -268,6 +297,7 @@ impl Drive {
     }
 
     fn on_input(&mut self, event: InputEvent) -> Result<(), End> {
+        self.liveness.on_input(Instant::now());
         if let Some(motion) = self.held_motion.take()
             && !is_motion(event)
         {
@@ -292,6 +322,15 @@ impl Drive {
             self.rdp.error_info(reason, &mut out);
             self.push(out)?;
             return Err(End::Farewell);
+        }
+        if self.liveness.is_idle(now) {
+            return Err(End::Idle);
+        }
+        if self.liveness.beats(now) {
+            let mut out = Vec::new();
+            let (warn, reconnect) = liveness::MISSED;
+            self.rdp.heartbeat(liveness::PERIOD, warn, reconnect, &mut out);
+            self.push(out)?;
         }
         if self.follow.is_none() && self.pipe_due <= now {
             if self.pipe_due > self.born + GRAPHICS {
@@ -333,7 +372,8 @@ impl Drive {
     }
 
     fn due(&mut self) -> Instant {
-        let mut due = Instant::now() + TICK;
+        self.liveness.on_queued(Instant::now(), self.outbox.queued());
+        let mut due = self.liveness.due().min(Instant::now() + TICK);
         let mut at = |time: Instant| due = due.min(time);
         if let Some((time, _)) = &self.farewell {
             at(*time);
@@ -359,6 +399,14 @@ impl Drive {
             at(Instant::now() + RETRY_MOTION);
         }
         due
+    }
+}
+
+/// Resolves when the session is told to end. Cancel-safe.
+async fn asked_to_end(notice: &mut Option<watch::Receiver<Option<CloseReason>>>) -> CloseReason {
+    match notice {
+        Some(notice) => told(notice).await,
+        None => std::future::pending().await,
     }
 }
 
