@@ -9,6 +9,7 @@ mod e2e;
 mod fuzz;
 mod guest_image;
 mod layers;
+mod layouts;
 mod metadata;
 mod peers_c;
 mod quick;
@@ -32,6 +33,8 @@ enum Task {
     Setup(setup::Options),
     /// Check who may depend on whom, runtime-free crates, unsafe and file sizes
     Layers,
+    /// Write the table of keyboard layouts anew (needs x11proto-dev and xkb-data)
+    Layouts,
     /// Check licences, sources and duplicate versions of all dependencies against deny.toml
     Deny,
     /// Format, clippy, layers, unit tests
@@ -66,6 +69,7 @@ fn run(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Setup(options) => setup::run(&options),
         Task::Layers => layers::run(),
+        Task::Layouts => layouts::run(),
         Task::Deny => deny::run(),
         Task::Quick => quick::run(),
         Task::Fuzz(options) => fuzz::run(&options),

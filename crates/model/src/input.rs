@@ -1,4 +1,4 @@
-//! What a viewer does: keys, pointer motion, buttons, wheel.
+//! What a viewer does: keys, pointer motion, buttons, wheel, touch.
 
 /// A PC/AT set 1 scan code: 7-bit code and whether the `E0` prefix applies ([MS-RDPBCGR] 2.2.8.1.2.2.1).
 ///
@@ -76,6 +76,38 @@ pub struct LockKeys {
     pub caps: bool,
 }
 
+/// What a finger does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TouchPhase {
+    /// It comes down.
+    Begin,
+    /// It is down and may have moved.
+    Update,
+    /// It goes up.
+    End,
+    /// The touch is taken back: it was meant for something else.
+    Cancel,
+}
+
+/// One finger on the viewer's screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Touch {
+    /// Which finger. From a client it is the client's number, to a guest a slot below [`Touch::SLOTS`]; both are free again
+    /// after the end.
+    pub contact: u8,
+    /// What it does.
+    pub phase: TouchPhase,
+    /// Column of the guest's frame; clamped by the backend.
+    pub x: u32,
+    /// Row.
+    pub y: u32,
+}
+
+impl Touch {
+    /// Fingers that a guest can tell apart: QEMU's `INPUT_EVENT_SLOTS_MAX`.
+    pub const SLOTS: u8 = 10;
+}
+
 /// One thing that a viewer did. Key and button edges are never dropped on the way; motion may be merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum InputEvent {
@@ -114,6 +146,8 @@ pub enum InputEvent {
         /// 120 is one notch.
         delta: i16,
     },
+    /// A finger touches, moves or leaves.
+    Touch(Touch),
     /// The viewer's lock keys are in this state; sent when its window gains focus ([MS-RDPBCGR] 2.2.8.1.1.3.1.1.5).
     Locks(LockKeys),
 }

@@ -21,7 +21,7 @@ pub use frame::{
 pub use geometry::{Client, Guest, Point, Rect, Size, TILE};
 pub use head::{Audience, HeadState, MouseMode, Presence};
 pub use id::{DesktopName, FrameId, Generation, InvalidName, SessionId};
-pub use input::{Button, InputEvent, LockKeys, Scancode, WheelAxis};
+pub use input::{Button, InputEvent, LockKeys, Scancode, Touch, TouchPhase, WheelAxis};
 pub use pixel_format::PixelFormat;
 pub use pointer::{PointerImage, PointerShape};
 pub use region::Region;

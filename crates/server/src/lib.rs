@@ -16,6 +16,7 @@ mod route;
 mod session;
 mod sessions;
 mod tls;
+pub mod typing;
 
 pub use access::{Accounts, Denied, Directory, NtHash};
 pub use chord::{Chord, NoChord};

@@ -54,6 +54,7 @@ impl Gestures {
             }),
             InputEvent::Wheel { axis, delta } => self.turn(axis, delta, out),
             InputEvent::Locks(wanted) => self.match_locks(wanted, locks, out),
+            InputEvent::Touch(_) => {}
         }
     }
 

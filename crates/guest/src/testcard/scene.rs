@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use embedded_graphics::geometry::{Point, Size as Extent};
 use embedded_graphics::primitives::Rectangle;
-use rdpmux_model::{Button, InputEvent, LockKeys, Scancode, Size, WheelAxis};
+use rdpmux_model::{Button, InputEvent, LockKeys, Scancode, Size, Touch, TouchPhase, WheelAxis};
 
 use super::keys;
 use super::paint::Layout;
@@ -174,8 +174,24 @@ impl Scene {
                 self.wheel[axis] = self.wheel[axis].saturating_add(i32::from(delta));
             }
             InputEvent::Locks(locks) => return self.set_locks(locks),
+            InputEvent::Touch(touch) => return self.touch(touch),
         }
         self.echo()
+    }
+
+    /// The first finger is the pointer with its first button.
+    fn touch(&mut self, touch: Touch) -> Dirty {
+        if touch.contact != 0 {
+            return Dirty::default();
+        }
+        let mut dirty = self.move_to(touch.x, touch.y);
+        if touch.phase != TouchPhase::Update {
+            dirty.merge(self.apply(InputEvent::Button {
+                button: Button::Left,
+                down: touch.phase == TouchPhase::Begin,
+            }));
+        }
+        dirty
     }
 
     fn echo(&self) -> Dirty {

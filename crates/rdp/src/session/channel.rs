@@ -5,11 +5,13 @@ use ironrdp_displaycontrol::pdu::{DisplayControlCapabilities, DisplayControlMoni
 use ironrdp_displaycontrol::server::{DisplayControlHandler, DisplayControlServer};
 use ironrdp_dvc::DrdynvcServer;
 use ironrdp_svc::{SvcMessage, SvcProcessor as _};
+use rdpmux_model::Touch;
 
 use super::SessionError;
 use super::chunks::Chunks;
 use super::echo::Echo;
 use super::graphics::{Graphics, GraphicsEvent};
+use super::touch::Touches;
 use crate::wire::{self, DynamicChannel, Reader};
 
 /// The longest message of a client on our dynamic channels is a full cache offer: 5,462 entries of 12 bytes.
@@ -40,7 +42,8 @@ impl DynamicChannels {
             carrier,
             server: server
                 .with_dynamic_channel(DisplayControlServer::new(Box::new(Layouts)))
-                .with_dynamic_channel(Echo::default()),
+                .with_dynamic_channel(Echo::default())
+                .with_dynamic_channel(Touches::default()),
             chunks: Chunks::new(MAX_MESSAGE),
         }
     }
@@ -94,6 +97,13 @@ impl DynamicChannels {
     pub(crate) fn echoed(&mut self) -> Option<u16> {
         let id = self.server.get_channel_id_by_type::<Echo>()?;
         self.server.dvc_by_id_mut::<Echo>(id)?.processor_mut().answered()
+    }
+
+    /// What fingers did since the last call.
+    pub(crate) fn take_touches(&mut self) -> Vec<Touch> {
+        let channel = self.server.get_channel_id_by_type::<Touches>();
+        let touches = channel.and_then(|id| self.server.dvc_by_id_mut::<Touches>(id));
+        touches.map_or_else(Vec::new, |mut touches| touches.processor_mut().take_events())
     }
 
     fn write(&self, messages: Vec<SvcMessage>, out: &mut Vec<u8>) {

@@ -1,9 +1,17 @@
-//! Input PDUs to [`InputEvent`]: fast-path ([MS-RDPBCGR] 2.2.8.1.2) and slow-path (2.2.8.1.1.3). It decides nothing
-//! about who may type; coordinates stay the client's.
+//! Input PDUs to [`InputEvent`]s and characters: fast-path ([MS-RDPBCGR] 2.2.8.1.2) and slow-path (2.2.8.1.1.3). It
+//! decides nothing about who may type; coordinates stay the client's.
 
 use rdpmux_model::{Button, InputEvent, LockKeys, Scancode, WheelAxis};
 
 use crate::wire::Reader;
+
+/// One thing in an input PDU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Typed {
+    Event(InputEvent),
+    /// A unicode key went down ([MS-RDPBCGR] 2.2.8.1.1.3.1.1.2). Its going up says nothing more.
+    Character(char),
+}
 
 const FAST_SCANCODE: u8 = 0;
 const FAST_MOUSE: u8 = 1;
@@ -45,13 +53,15 @@ const CODE_NUM_LOCK: u8 = 0x45;
 pub(crate) struct InputDecoder {
     /// `E1 1D` came; the `45` behind it belongs to Pause.
     pause: bool,
-    /// Unicode events that were stepped over.
-    unicode: u64,
+    /// The first half of a surrogate pair: clients send the halves as two keys.
+    high: Option<u16>,
+    /// Halves without their other one.
+    cut_surrogates: u64,
 }
 
 impl InputDecoder {
     /// Reads a whole fast-path input PDU, header included. `None` if it is malformed; events before the fault are kept.
-    pub(crate) fn fast_path(&mut self, pdu: &[u8], mut sink: impl FnMut(InputEvent)) -> Option<()> {
+    pub(crate) fn fast_path(&mut self, pdu: &[u8], mut sink: impl FnMut(Typed)) -> Option<()> {
         let mut r = Reader(pdu);
         let header = r.u8()?;
         if r.u8()? & 0x80 != 0 {
@@ -83,11 +93,8 @@ impl InputDecoder {
                 FAST_MOUSE => mouse(r.bytes()?, &mut sink),
                 FAST_MOUSE_EXTENDED => mouse_extended(r.bytes()?, &mut sink),
                 FAST_MOUSE_RELATIVE => mouse_relative(r.bytes()?, &mut sink),
-                FAST_SYNC => sink(locks(flags)),
-                FAST_UNICODE => {
-                    r.u16()?;
-                    self.unicode += 1;
-                }
+                FAST_SYNC => sink(Typed::Event(locks(flags))),
+                FAST_UNICODE => self.unicode(r.u16()?, flags & FAST_RELEASE == 0, &mut sink),
                 FAST_QOE_TIMESTAMP => {
                     r.u32()?;
                 }
@@ -99,7 +106,7 @@ impl InputDecoder {
     }
 
     /// Reads the body of a slow-path Input PDU. `None` if it is malformed.
-    pub(crate) fn slow_path(&mut self, body: &[u8], mut sink: impl FnMut(InputEvent)) -> Option<()> {
+    pub(crate) fn slow_path(&mut self, body: &[u8], mut sink: impl FnMut(Typed)) -> Option<()> {
         let mut r = Reader(body);
         let (count, _pad) = (r.u16()?, r.u16()?);
         for _ in 0..count {
@@ -107,7 +114,7 @@ impl InputDecoder {
             let data = r.bytes::<6>()?;
             let flags = u16::from_le_bytes([data[0], data[1]]);
             match kind {
-                SLOW_SYNC => sink(locks(data[2])),
+                SLOW_SYNC => sink(Typed::Event(locks(data[2]))),
                 SLOW_SCANCODE => {
                     let extended1 = flags & SLOW_EXTENDED1 != 0;
                     self.key(
@@ -118,7 +125,10 @@ impl InputDecoder {
                         &mut sink,
                     );
                 }
-                SLOW_UNICODE => self.unicode += 1,
+                SLOW_UNICODE => {
+                    let unit = u16::from_le_bytes([data[2], data[3]]);
+                    self.unicode(unit, flags & SLOW_RELEASE == 0, &mut sink);
+                }
                 SLOW_MOUSE => mouse(data, &mut sink),
                 SLOW_MOUSE_EXTENDED => mouse_extended(data, &mut sink),
                 SLOW_MOUSE_RELATIVE => mouse_relative(data, &mut sink),
@@ -129,12 +139,38 @@ impl InputDecoder {
         Some(())
     }
 
-    /// Unicode events so far; they have no place in [`InputEvent`] yet.
-    pub(crate) fn unicode_events(&self) -> u64 {
-        self.unicode
+    /// Halves of surrogate pairs that came without their other one, so far.
+    pub(crate) fn cut_surrogates(&self) -> u64 {
+        self.cut_surrogates
     }
 
-    fn key(&mut self, code: u8, extended: bool, extended1: bool, down: bool, sink: &mut impl FnMut(InputEvent)) {
+    fn unicode(&mut self, unit: u16, down: bool, sink: &mut impl FnMut(Typed)) {
+        if !down {
+            return;
+        }
+        if let Some(high) = self.high.take() {
+            if let Some(Ok(c)) = char::decode_utf16([high, unit]).next() {
+                return sink(Typed::Character(c));
+            }
+            self.refuse_half();
+        }
+        match char::decode_utf16([unit]).next() {
+            // What no keyboard types: 0 comes from clients that have nothing to say.
+            Some(Ok('\0')) | None => {}
+            Some(Ok(c)) => sink(Typed::Character(c)),
+            Some(Err(_)) if unit < 0xDC00 => self.high = Some(unit),
+            Some(Err(_)) => self.refuse_half(),
+        }
+    }
+
+    fn refuse_half(&mut self) {
+        self.cut_surrogates += 1;
+        if self.cut_surrogates == 1 {
+            tracing::info!("the client sends halves of unicode surrogate pairs; such are left out");
+        }
+    }
+
+    fn key(&mut self, code: u8, extended: bool, extended1: bool, down: bool, sink: &mut impl FnMut(Typed)) {
         // Pause is E1 1D 45 down and E1 9D C5 up ([MS-RDPBCGR] 2.2.8.1.1.3.1.1.1): the first half carries the edge.
         let pending = core::mem::take(&mut self.pause);
         let scancode = match code & 0x7F {
@@ -146,7 +182,7 @@ impl InputDecoder {
             code => Scancode::new(code, extended),
         };
         if let Some(scancode) = scancode {
-            sink(InputEvent::Key { scancode, down });
+            sink(Typed::Event(InputEvent::Key { scancode, down }));
         }
     }
 }
@@ -164,7 +200,7 @@ fn words(data: [u8; 6]) -> (u16, u16, u16) {
     (word(0), word(2), word(4))
 }
 
-fn mouse(data: [u8; 6], sink: &mut impl FnMut(InputEvent)) {
+fn mouse(data: [u8; 6], sink: &mut impl FnMut(Typed)) {
     let (flags, x, y) = words(data);
     for (bit, axis) in [
         (POINTER_WHEEL, WheelAxis::Vertical),
@@ -178,7 +214,7 @@ fn mouse(data: [u8; 6], sink: &mut impl FnMut(InputEvent)) {
             } else {
                 low
             };
-            sink(InputEvent::Wheel { axis, delta });
+            sink(Typed::Event(InputEvent::Wheel { axis, delta }));
         }
     }
     // A wheel event's position is to be ignored. Touch screens send a click with its position and no move before it.
@@ -186,15 +222,15 @@ fn mouse(data: [u8; 6], sink: &mut impl FnMut(InputEvent)) {
         return;
     }
     if flags & (POINTER_MOVE | POINTER_BUTTON1 | POINTER_BUTTON2 | POINTER_BUTTON3) != 0 {
-        sink(InputEvent::MoveTo {
+        sink(Typed::Event(InputEvent::MoveTo {
             x: u32::from(x),
             y: u32::from(y),
-        });
+        }));
     }
     buttons(flags, sink);
 }
 
-fn buttons(flags: u16, sink: &mut impl FnMut(InputEvent)) {
+fn buttons(flags: u16, sink: &mut impl FnMut(Typed)) {
     let down = flags & POINTER_DOWN != 0;
     for (bit, button) in [
         (POINTER_BUTTON1, Button::Left),
@@ -202,37 +238,37 @@ fn buttons(flags: u16, sink: &mut impl FnMut(InputEvent)) {
         (POINTER_BUTTON3, Button::Middle),
     ] {
         if flags & bit != 0 {
-            sink(InputEvent::Button { button, down });
+            sink(Typed::Event(InputEvent::Button { button, down }));
         }
     }
 }
 
-fn extended_buttons(flags: u16, sink: &mut impl FnMut(InputEvent)) {
+fn extended_buttons(flags: u16, sink: &mut impl FnMut(Typed)) {
     let down = flags & POINTER_DOWN != 0;
     for (bit, button) in [(EXTENDED_BUTTON1, Button::Side), (EXTENDED_BUTTON2, Button::Extra)] {
         if flags & bit != 0 {
-            sink(InputEvent::Button { button, down });
+            sink(Typed::Event(InputEvent::Button { button, down }));
         }
     }
 }
 
-fn mouse_extended(data: [u8; 6], sink: &mut impl FnMut(InputEvent)) {
+fn mouse_extended(data: [u8; 6], sink: &mut impl FnMut(Typed)) {
     let (flags, x, y) = words(data);
-    sink(InputEvent::MoveTo {
+    sink(Typed::Event(InputEvent::MoveTo {
         x: u32::from(x),
         y: u32::from(y),
-    });
+    }));
     extended_buttons(flags, sink);
 }
 
 /// [MS-RDPBCGR] 2.2.8.1.1.3.1.1.6: deltas, the three buttons, and the extended two in the lowest bits.
-fn mouse_relative(data: [u8; 6], sink: &mut impl FnMut(InputEvent)) {
+fn mouse_relative(data: [u8; 6], sink: &mut impl FnMut(Typed)) {
     let (flags, dx, dy) = words(data);
     if dx != 0 || dy != 0 {
-        sink(InputEvent::MoveBy {
+        sink(Typed::Event(InputEvent::MoveBy {
             dx: i32::from(dx.cast_signed()),
             dy: i32::from(dy.cast_signed()),
-        });
+        }));
     }
     buttons(flags, sink);
     extended_buttons(flags, sink);

@@ -18,6 +18,7 @@ mod liveness;
 mod pointer;
 mod reconnect;
 mod share;
+mod touch;
 
 use rdpmux_model::{Client, FrameId, InputEvent, LockKeys, PointerShape, QueueDepth, Rect, Size};
 
@@ -31,7 +32,7 @@ use autodetect::AutoDetect;
 use caps::ClientCaps;
 use channel::DynamicChannels;
 use graphics::{Graphics as GraphicsProcessor, GraphicsEvent};
-use input::InputDecoder;
+use input::{InputDecoder, Typed};
 use pointer::PointerCache;
 
 /// Why the server ends a session. The client shows it to its user.
@@ -74,8 +75,10 @@ pub enum SessionEvent {
     /// Bitmaps that the client kept from an earlier session, at most 5,462, best first. Answer once, by
     /// [`FrameWriter::accept_cache`]; until then the client waits or goes without.
     CacheOffer(Vec<CacheOffer>),
-    /// Key, pointer, wheel or lock keys.
+    /// Key, pointer, wheel, finger or lock keys.
     Input(InputEvent),
+    /// A character was typed by a client that has no keys for it, such as a telephone.
+    Character(char),
     /// `true`: the client's window is hidden, send no frames. `false`: it is back; all of it may have to be sent again.
     Suppress(bool),
     /// The answer to [`Session::round_trip`].
@@ -96,6 +99,15 @@ pub enum SessionEvent {
     Refresh(Vec<Rect<Client>>),
     /// The client hangs up.
     Shutdown,
+}
+
+impl From<Typed> for SessionEvent {
+    fn from(typed: Typed) -> Self {
+        match typed {
+            Typed::Event(event) => Self::Input(event),
+            Typed::Character(c) => Self::Character(c),
+        }
+    }
 }
 
 /// Why a session ends by an error.
@@ -235,9 +247,9 @@ impl Session {
         &self.info
     }
 
-    /// Unicode key events that were stepped over: [`InputEvent`] has no word for them yet.
-    pub fn ignored_unicode_events(&self) -> u64 {
-        self.input.unicode_events()
+    /// Halves of unicode surrogate pairs that the client sent without their other one; they were left out.
+    pub fn cut_surrogates(&self) -> u64 {
+        self.input.cut_surrogates()
     }
 
     /// Takes bytes, appends events and answers, and returns how many bytes were used. The rest is fed again with more behind it.
@@ -270,7 +282,7 @@ impl Session {
             let live = self.is_live();
             let sink = |event| {
                 if live {
-                    events.push(SessionEvent::Input(event));
+                    events.push(SessionEvent::from(event));
                 }
             };
             return self.input.fast_path(pdu, sink).ok_or(peer("fast-path input"));
@@ -307,6 +319,11 @@ impl Session {
         let mut news = Vec::new();
         channels.chunk(data, out, |channel, event| news.push((channel, event)))?;
         events.extend(channels.echoed().map(|sequence| SessionEvent::RoundTrip { sequence }));
+        let touches = channels.take_touches();
+        if self.is_live() {
+            let touch = |touch| SessionEvent::Input(InputEvent::Touch(touch));
+            events.extend(touches.into_iter().map(touch));
+        }
         for (channel, event) in news {
             self.graphics_event(channel, event, events);
         }

@@ -134,7 +134,7 @@ impl Session {
     ) -> Result<(), SessionError> {
         match kind {
             PDU_INPUT => {
-                let sink = |event| events.push(SessionEvent::Input(event));
+                let sink = |event| events.push(SessionEvent::from(event));
                 self.input.slow_path(r.0, sink).ok_or(peer("slow-path input"))?;
             }
             PDU_REFRESH_RECT => events.push(refresh(r).ok_or(peer("refresh rect"))?),

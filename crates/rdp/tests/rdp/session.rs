@@ -70,7 +70,70 @@ fn keys_come_with_their_prefix_and_edge() {
             InputEvent::Locks(locks)
         ]
     );
-    assert_eq!(pair.session.ignored_unicode_events(), 1);
+}
+
+/// A unicode key of a pair of fast and slow messages: what one types, the other types too.
+fn unicode(io: u16, units: &[(u16, bool)]) -> [Vec<u8>; 2] {
+    let fast_event = |(unit, down): &(u16, bool)| {
+        let [low, high] = unit.to_le_bytes();
+        [4 << 5 | u8::from(!down), low, high]
+    };
+    let mut quick = vec![(units.len() as u8) << 2, (2 + 3 * units.len()) as u8];
+    quick.extend(units.iter().flat_map(fast_event));
+    let slow_event = |(unit, down): &(u16, bool)| {
+        let flags = if *down { 0 } else { 0x8000_u16 };
+        let words = [0, 0, 5, flags, *unit, 0];
+        words.map(u16::to_le_bytes).concat()
+    };
+    let mut body = [units.len() as u16, 0].map(u16::to_le_bytes).concat();
+    body.extend(units.iter().flat_map(slow_event));
+    [quick, share_data(io, 28, &body)]
+}
+
+fn characters(pair: &mut Pair) -> String {
+    let events = std::mem::take(&mut pair.events);
+    let character = |event| match event {
+        SessionEvent::Character(c) => c,
+        other => panic!("{other:?}"),
+    };
+    events.into_iter().map(character).collect()
+}
+
+#[test]
+fn unicode_keys_type_when_they_go_down() {
+    let io = pair().result.io_channel_id;
+    for bytes in unicode(io, &[(0x20AC, true), (0x20AC, false), (0x61, true), (0x61, false)]) {
+        let mut pair = pair();
+        pair.say(&bytes);
+        assert_eq!(characters(&mut pair), "€a");
+    }
+}
+
+#[test]
+fn surrogate_pairs_come_in_two_keys_and_halves_are_refused() {
+    let (high, low) = (0xD83E, 0xDD80);
+    let releases_between = [(high, true), (high, false), (low, true), (low, false)];
+    for (units, expected, cut) in [
+        (&releases_between[..], "🦀", 0),
+        (&[(high, true), (low, true)], "🦀", 0),
+        (&[(low, true), (0x61, true)], "a", 1),
+        (&[(high, true), (0x61, true)], "a", 1),
+        (&[(high, true), (high, true), (low, true)], "🦀", 1),
+        (&[(0, true), (0x62, true)], "b", 0),
+    ] {
+        for bytes in unicode(pair().result.io_channel_id, units) {
+            let mut pair = pair();
+            pair.say(&bytes);
+            assert_eq!(characters(&mut pair), expected);
+            assert_eq!(pair.session.cut_surrogates(), cut);
+        }
+    }
+    // The halves may come in two messages.
+    let mut pair = pair();
+    for (unit, expected) in [(high, ""), (low, "🦀")] {
+        pair.say(&unicode(0, &[(unit, true)])[0]);
+        assert_eq!(characters(&mut pair), expected);
+    }
 }
 
 #[test]

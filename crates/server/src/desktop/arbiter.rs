@@ -3,19 +3,39 @@
 //! Everyone with `control` types and clicks at once. A key or button that several viewers hold goes up when the last of
 //! them lets go, and what a viewer holds goes up when it leaves, so that no key sticks in the guest.
 
+mod characters;
+mod touches;
+
 use std::collections::HashMap;
 
 use rdpmux_model::{Button, InputEvent, Rights, Scancode, SessionId};
+use tracing::debug;
+
+use crate::typing::Layout;
+use touches::Touches;
 
 /// State of all hands on one guest.
 #[derive(Default)]
 pub(super) struct InputArbiter {
     seats: HashMap<SessionId, Seat>,
+    touches: Touches,
+    /// The guest's keyboard, if it is known.
+    layout: Option<Layout>,
 }
 
 struct Seat {
     rights: Rights,
     held: Vec<Held>,
+    /// The viewer's own keyboard: the best guess where the guest's is not known.
+    layout: Option<Layout>,
+    /// Characters that could not be typed.
+    untyped: u64,
+}
+
+impl Seat {
+    fn may_type(&self) -> bool {
+        self.rights.view && self.rights.control
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,12 +45,22 @@ enum Held {
 }
 
 impl InputArbiter {
-    pub(super) fn seat(&mut self, session: SessionId, rights: Rights) {
+    /// For a guest with this keyboard.
+    pub(super) fn new(layout: Option<Layout>) -> Self {
+        Self {
+            layout,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn seat(&mut self, session: SessionId, rights: Rights, layout: Option<Layout>) {
         self.seats.insert(
             session,
             Seat {
                 rights,
                 held: Vec::new(),
+                layout,
+                untyped: 0,
             },
         );
     }
@@ -40,7 +70,7 @@ impl InputArbiter {
         let Some(seat) = self.seats.get_mut(&session) else {
             return;
         };
-        if !(seat.rights.view && seat.rights.control) {
+        if !seat.may_type() {
             return;
         }
         match event {
@@ -53,6 +83,7 @@ impl InputArbiter {
                 }
                 out.push(event);
             }
+            InputEvent::Touch(touch) => self.touches.offer(session, touch, out),
             InputEvent::MoveBy { .. } | InputEvent::Wheel { .. } | InputEvent::Locks(_) => out.push(event),
         }
     }
@@ -62,6 +93,10 @@ impl InputArbiter {
         let Some(seat) = self.seats.remove(&session) else {
             return;
         };
+        if seat.untyped > 0 {
+            debug!(%session, characters = seat.untyped, "characters that are not on the guest's keyboard were left out");
+        }
+        self.touches.release(session, out);
         for held in seat.held {
             if !self.is_held(held) {
                 out.push(held.event(false));
@@ -115,100 +150,4 @@ impl Held {
 const HELD: usize = 256;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: SessionId = SessionId(1);
-    const B: SessionId = SessionId(2);
-
-    fn key(code: u8, down: bool) -> InputEvent {
-        InputEvent::Key {
-            scancode: Scancode::new(code, false).unwrap(),
-            down,
-        }
-    }
-
-    fn arbiter() -> InputArbiter {
-        let mut arbiter = InputArbiter::default();
-        arbiter.seat(A, Rights::CONTROL);
-        arbiter.seat(B, Rights::CONTROL);
-        arbiter
-    }
-
-    fn offer(arbiter: &mut InputArbiter, session: SessionId, event: InputEvent) -> Vec<InputEvent> {
-        let mut out = Vec::new();
-        arbiter.offer(session, event, &mut out);
-        out
-    }
-
-    #[test]
-    fn keys_of_a_dropped_session_are_released() {
-        let mut arbiter = arbiter();
-        offer(&mut arbiter, A, key(30, true));
-        let button = InputEvent::Button {
-            button: Button::Left,
-            down: true,
-        };
-        offer(&mut arbiter, A, button);
-        let mut out = Vec::new();
-        arbiter.release(A, &mut out);
-        assert_eq!(
-            out,
-            [
-                key(30, false),
-                InputEvent::Button {
-                    button: Button::Left,
-                    down: false
-                }
-            ]
-        );
-    }
-
-    #[test]
-    fn a_key_that_two_viewers_hold_goes_up_with_the_last() {
-        let mut arbiter = arbiter();
-        offer(&mut arbiter, A, key(30, true));
-        offer(&mut arbiter, B, key(30, true));
-        assert_eq!(offer(&mut arbiter, A, key(30, false)), []);
-        assert_eq!(offer(&mut arbiter, B, key(30, false)), [key(30, false)]);
-        offer(&mut arbiter, A, key(30, true));
-        offer(&mut arbiter, B, key(30, true));
-        let mut out = Vec::new();
-        arbiter.release(A, &mut out);
-        assert_eq!(out, []);
-    }
-
-    #[test]
-    fn a_viewer_without_control_reaches_nothing() {
-        let mut arbiter = InputArbiter::default();
-        arbiter.seat(A, Rights::VIEW);
-        assert_eq!(offer(&mut arbiter, A, key(30, true)), []);
-        assert_eq!(offer(&mut arbiter, A, InputEvent::MoveTo { x: 1, y: 2 }), []);
-        assert_eq!(offer(&mut arbiter, B, key(30, true)), []);
-        let mut out = Vec::new();
-        arbiter.release(A, &mut out);
-        assert_eq!(out, []);
-    }
-
-    #[test]
-    fn positions_merge_but_never_across_an_edge() {
-        let mut arbiter = arbiter();
-        let mut out = Vec::new();
-        let at = |x| InputEvent::MoveTo { x, y: 0 };
-        let click = |down| InputEvent::Button {
-            button: Button::Left,
-            down,
-        };
-        for event in [at(1), at(2), click(true), at(3), at(4), click(false)] {
-            arbiter.offer(A, event, &mut out);
-        }
-        assert_eq!(out, [at(2), click(true), at(4), click(false)]);
-    }
-
-    #[test]
-    fn auto_repeat_passes() {
-        let mut arbiter = arbiter();
-        assert_eq!(offer(&mut arbiter, A, key(30, true)), [key(30, true)]);
-        assert_eq!(offer(&mut arbiter, A, key(30, true)), [key(30, true)]);
-    }
-}
+mod tests;

@@ -34,7 +34,11 @@ impl DesktopHandle {
         let leave = commands.clone().reserve_owned().await.map_err(|_| DesktopEnded)?;
         let session = SessionId(FIRST_HAND + NEXT.fetch_add(1, Ordering::Relaxed));
         let rights = Rights::CONTROL;
-        let join = Command::Join { session, rights };
+        let join = Command::Join {
+            session,
+            rights,
+            layout: None,
+        };
         commands.send(join).await.map_err(|_| DesktopEnded)?;
         Ok(Hand {
             commands,

@@ -19,6 +19,7 @@ use tracing::debug;
 
 use crate::fault;
 use crate::session::stream::CommonStreams;
+use crate::typing::Layout;
 use arbiter::InputArbiter;
 pub use hand::{DesktopEnded, Hand};
 
@@ -40,7 +41,10 @@ pub struct DesktopSource {
 
 /// What a machine has besides its heads: clipboard, sound and so on. Clones are the same ones.
 #[derive(Debug, Clone, Default)]
-pub struct Peripherals {}
+pub struct Peripherals {
+    /// The keyboard layout that the guest's system is set to, if it is known.
+    pub layout: Option<Layout>,
+}
 
 /// Owner of a desktop's task. Dropping it ends the desktop: its viewers are told and closed.
 pub struct Desktop {
@@ -66,9 +70,22 @@ struct Shared {
 }
 
 enum Command {
-    Join { session: SessionId, rights: Rights },
-    Input { session: SessionId, event: InputEvent },
-    Leave { session: SessionId },
+    Join {
+        session: SessionId,
+        rights: Rights,
+        layout: Option<Layout>,
+    },
+    Input {
+        session: SessionId,
+        event: InputEvent,
+    },
+    Character {
+        session: SessionId,
+        c: char,
+    },
+    Leave {
+        session: SessionId,
+    },
 }
 
 /// Why an input event was not taken.
@@ -89,11 +106,16 @@ impl Desktop {
             frames,
             state,
             input,
-            peripherals: _,
+            peripherals,
             audience,
         } = source;
         audience.send_replace(Audience::Viewers(0));
-        let task = tokio::spawn(run(name.clone(), inbox, input));
+        let guest = Guest {
+            input,
+            state: state.clone(),
+            layout: peripherals.layout,
+        };
+        let task = tokio::spawn(run(name.clone(), inbox, guest));
         let viewers = AtomicUsize::new(0);
         let handle = DesktopHandle(Arc::new(Shared {
             name,
@@ -164,8 +186,13 @@ impl DesktopHandle {
         self.0.state.clone()
     }
 
-    /// Takes a seat for a session. The seat's end releases what the session holds.
-    pub(crate) async fn join(&self, session: SessionId, rights: Rights) -> Result<Seat, InputRefused> {
+    /// Takes a seat for a session whose client has this keyboard. The seat's end releases what the session holds.
+    pub(crate) async fn join(
+        &self,
+        session: SessionId,
+        rights: Rights,
+        layout: Option<Layout>,
+    ) -> Result<Seat, InputRefused> {
         // The place for the farewell is reserved now, so that leaving cannot fail however full the queue is.
         let farewell = self
             .0
@@ -174,7 +201,11 @@ impl DesktopHandle {
             .reserve_owned()
             .await
             .map_err(|_| InputRefused::Gone)?;
-        let join = Command::Join { session, rights };
+        let join = Command::Join {
+            session,
+            rights,
+            layout,
+        };
         self.0.commands.send(join).await.map_err(|_| InputRefused::Gone)?;
         self.0.viewers.fetch_add(1, Ordering::Relaxed);
         self.0
@@ -204,10 +235,21 @@ impl Seat {
 
     /// Hands an event to the arbiter without waiting.
     pub(crate) fn input(&self, event: InputEvent) -> Result<(), InputRefused> {
-        let command = Command::Input {
+        self.command(Command::Input {
             session: self.session,
             event,
-        };
+        })
+    }
+
+    /// Has a character typed on the guest's keyboard, likewise.
+    pub(crate) fn character(&self, c: char) -> Result<(), InputRefused> {
+        self.command(Command::Character {
+            session: self.session,
+            c,
+        })
+    }
+
+    fn command(&self, command: Command) -> Result<(), InputRefused> {
         self.desktop
             .0
             .commands
@@ -247,19 +289,34 @@ impl Drop for Seat {
     }
 }
 
-async fn run(name: DesktopName, mut inbox: mpsc::Receiver<Command>, guest: mpsc::Sender<InputEvent>) {
-    let mut arbiter = InputArbiter::default();
+/// What the desktop's task has of its guest.
+struct Guest {
+    input: mpsc::Sender<InputEvent>,
+    state: watch::Receiver<HeadState>,
+    layout: Option<Layout>,
+}
+
+async fn run(name: DesktopName, mut inbox: mpsc::Receiver<Command>, guest: Guest) {
+    let mut arbiter = InputArbiter::new(guest.layout);
     let mut batch = Vec::with_capacity(BATCH);
     let mut out = Vec::with_capacity(BATCH);
     while inbox.recv_many(&mut batch, BATCH).await > 0 {
         fault::hold();
         for command in batch.drain(..) {
             match command {
-                Command::Join { session, rights } => {
-                    arbiter.seat(session, rights);
+                Command::Join {
+                    session,
+                    rights,
+                    layout,
+                } => {
+                    arbiter.seat(session, rights, layout);
                     debug!(desktop = %name, %session, ?rights, "viewer joined");
                 }
                 Command::Input { session, event } => arbiter.offer(session, event, &mut out),
+                Command::Character { session, c } => {
+                    let caps = guest.state.borrow().locks.caps;
+                    arbiter.character(session, c, caps, &mut out);
+                }
                 Command::Leave { session } => {
                     arbiter.release(session, &mut out);
                     debug!(desktop = %name, %session, "viewer left");
@@ -268,7 +325,7 @@ async fn run(name: DesktopName, mut inbox: mpsc::Receiver<Command>, guest: mpsc:
         }
         for event in out.drain(..) {
             // A guest that takes no input fills this queue, then ours, and then the session that types is closed.
-            if guest.send(event).await.is_err() {
+            if guest.input.send(event).await.is_err() {
                 return;
             }
         }
@@ -301,9 +358,9 @@ mod tests {
         let desktop = Desktop::spawn(DesktopName::new("web1").unwrap(), source);
         let mut counts = vec![*told.borrow()];
         let mut note = || counts.push(*told.borrow());
-        let mut one = desktop.handle().join(SessionId(1), Rights::VIEW).await.unwrap();
+        let mut one = desktop.handle().join(SessionId(1), Rights::VIEW, None).await.unwrap();
         note();
-        let two = desktop.handle().join(SessionId(2), Rights::VIEW).await.unwrap();
+        let two = desktop.handle().join(SessionId(2), Rights::VIEW, None).await.unwrap();
         note();
         one.look(false);
         one.look(false);

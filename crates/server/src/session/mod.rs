@@ -29,6 +29,7 @@ use crate::login::{self, Arrival, Door, LoginError, Stream};
 use crate::reconnect::{Hold, Owner};
 use crate::route::Grant;
 use crate::sessions::{Presence, SessionFacts};
+use crate::typing::Layout;
 use drive::{Drive, End, Farewell};
 use gauge::LinkGauge;
 use link::Link;
@@ -170,7 +171,10 @@ async fn serve(
 ) {
     let Access { grant, place, farewell } = access;
     let name = grant.desktop.name().clone();
-    let Ok(seat) = grant.desktop.join(id, grant.rights).await else {
+    let keyboard = session.info().keyboard_layout;
+    let layout = Layout::of_windows(keyboard);
+    debug!(session = %id, keyboard = format_args!("{keyboard:#x}"), layout = layout.map(Layout::name), "the client's keyboard");
+    let Ok(seat) = grant.desktop.join(id, grant.rights, layout).await else {
         return tell(session, link, CloseReason::ServerShutdown).await;
     };
     let gauge = LinkGauge::new(socket);

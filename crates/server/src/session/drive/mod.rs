@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use rdpmux_engine::{Pacer, PacerConfig, Quality, Readiness};
-use rdpmux_model::{Generation, HeadState, InputEvent, SessionId, Size};
+use rdpmux_model::{Generation, HeadState, InputEvent, SessionId, Size, TouchPhase};
 use rdpmux_rdp::{CacheOffer, CloseReason, ReconnectCookie, Session, SessionEvent};
 use tokio::io::{AsyncReadExt, ReadHalf};
 use tokio::sync::watch;
@@ -274,6 +274,7 @@ impl Drive {
             SessionEvent::FrameAck { id, queue_depth } => self.on_ack(id, queue_depth),
             SessionEvent::CacheOffer(entries) => self.cache_offer = Some(entries),
             SessionEvent::Input(event) => return self.on_input(event),
+            SessionEvent::Character(c) => return self.on_character(c),
             SessionEvent::Suppress(suppressed) => {
                 self.suppressed = suppressed;
                 self.seat.look(!suppressed);
@@ -305,14 +306,17 @@ impl Drive {
             let _ = self.seat.input(motion);
         }
         match self.seat.input(event) {
-            Ok(()) => Ok(()),
             Err(InputRefused::Full) if is_motion(event) => {
                 self.held_motion = Some(event);
                 Ok(())
             }
-            Err(InputRefused::Full) => Err(End::Flood("typed more than the guest takes")),
-            Err(InputRefused::Gone) => Err(End::DesktopGone),
+            taken => typed(taken),
         }
+    }
+
+    fn on_character(&mut self, c: char) -> Result<(), End> {
+        self.liveness.on_input(Instant::now());
+        typed(self.seat.character(c))
     }
 
     fn on_time(&mut self) -> Result<(), End> {
@@ -410,8 +414,19 @@ async fn asked_to_end(notice: &mut Option<watch::Receiver<Option<CloseReason>>>)
     }
 }
 
+fn typed(taken: Result<(), InputRefused>) -> Result<(), End> {
+    taken.map_err(|refused| match refused {
+        InputRefused::Full => End::Flood("typed more than the guest takes"),
+        InputRefused::Gone => End::DesktopGone,
+    })
+}
+
 fn is_motion(event: InputEvent) -> bool {
-    matches!(event, InputEvent::MoveTo { .. } | InputEvent::MoveBy { .. })
+    match event {
+        InputEvent::MoveTo { .. } | InputEvent::MoveBy { .. } => true,
+        InputEvent::Touch(touch) => touch.phase == TouchPhase::Update,
+        _ => false,
+    }
 }
 
 /// Many clients close the socket without TLS's `close_notify`.
