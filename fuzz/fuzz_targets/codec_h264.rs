@@ -1,9 +1,10 @@
-//! Pictures of any size, room and moment of restart become H.264 that a decoder reads at once, or nothing.
+//! Pictures of any size, form, room and moment of restart become H.264 that a decoder reads at once, or nothing.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource as _;
+use rdpmux_engine::VideoForm;
 use rdpmux_engine::codec::h264::Stream;
 use rdpmux_model::Size;
 use rdpmux_pixel::Rows;
@@ -20,7 +21,12 @@ fuzz_target!(|input: &[u8]| {
     if size.area() > 1 << 18 {
         return;
     }
-    let Some(mut stream) = Stream::new(size) else { return };
+    let form = if steps.first().is_some_and(|step| step & 2 != 0) {
+        VideoForm::Avc444
+    } else {
+        VideoForm::Avc420
+    };
+    let Some(mut stream) = Stream::new(size, form) else { return };
     let mut decoder = Decoder::new().expect("a decoder");
     let stride = size.width as usize * 4;
     for (step, action) in steps.into_iter().enumerate() {
@@ -40,11 +46,14 @@ fuzz_target!(|input: &[u8]| {
             continue;
         };
         assert!(coded.quantizer <= 51);
-        let shown = decoder
-            .decode(&coded.data)
-            .expect("a valid stream")
-            .expect("a picture at once");
-        let (width, height) = shown.dimensions();
-        assert!(width >= size.width as usize && height >= size.height as usize);
+        assert!(coded.auxiliary.is_none() || form == VideoForm::Avc444);
+        for data in [Some(coded.data), coded.auxiliary].into_iter().flatten() {
+            let shown = decoder
+                .decode(&data)
+                .expect("a valid stream")
+                .expect("a picture at once");
+            let (width, height) = shown.dimensions();
+            assert!(width >= size.width as usize && height >= size.height as usize);
+        }
     }
 });

@@ -237,15 +237,20 @@ impl FrameJob {
             return;
         };
         let mut stream = match stream {
-            Some((known, stream)) if known == rect => Some(stream),
-            _ => Stream::new(rect.size()),
+            Some((known, stream)) if known == rect && stream.form() == profile.form => Some(stream),
+            _ => Stream::new(rect.size(), profile.form),
         };
         let coded = match &mut stream {
             Some(stream) if !tiles.is_empty() => stream.encode(self.screen.rows(rect), profile.room),
             _ => None,
         };
         self.screen.stream = stream.map(|stream| (rect, stream));
-        let Some(Coded { data, quantizer }) = coded else {
+        let Some(Coded {
+            data,
+            auxiliary,
+            quantizer,
+        }) = coded
+        else {
             tiles.iter().for_each(|(tile, part)| self.egfx(tile, *part, composer));
             return;
         };
@@ -259,7 +264,7 @@ impl FrameJob {
             VideoForm::Avc420 => VideoStream::Avc420(data),
             VideoForm::Avc444 => VideoStream::Avc444 {
                 main: Some(data),
-                auxiliary: None,
+                auxiliary,
             },
         };
         composer.video(rect, parts, stream, quantizer);

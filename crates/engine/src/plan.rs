@@ -61,7 +61,7 @@ pub struct VideoProfile {
 pub enum VideoForm {
     /// 4:2:0.
     Avc420,
-    /// Only 4:4:4.
+    /// 4:4:4; pictures whose colours 4:2:0 shows well go without the second half.
     Avc444,
 }
 

@@ -26,6 +26,9 @@ pub enum Error {
     /// A plane has fewer bytes than the picture's size asks for.
     #[error("a plane of the picture is too short")]
     Plane,
+    /// OpenH264 made a stream of another form than the one that a pair of pictures can be merged from.
+    #[error("OpenH264 made a stream of an unknown form")]
+    Form,
     /// OpenH264 refused, with its own code.
     #[error("OpenH264 failed in {step}: {code}")]
     Library {
@@ -89,6 +92,11 @@ impl Encoder {
     /// [`Error::Size`] if an edge is 0 or no multiple of 16 or the picture too large; [`Error::Library`] if OpenH264 does
     /// not start, for example without memory.
     pub fn new(width: usize, height: usize) -> Result<Self, Error> {
+        Self::with_references(width, height, 1)
+    }
+
+    /// A stream whose parameter sets have the decoder keep so many pictures, though each refers only to the last one.
+    pub(crate) fn with_references(width: usize, height: usize, references: u8) -> Result<Self, Error> {
         let whole = width.is_multiple_of(16) && height.is_multiple_of(16) && width > 0 && height > 0;
         let is_long = width.max(height) / 16 > EDGE;
         if !whole || is_long || (width / 16).saturating_mul(height / 16) > MACROBLOCKS {
@@ -108,7 +116,7 @@ impl Encoder {
             height,
             pictures: 0,
         };
-        encoder.start()?;
+        encoder.start(references)?;
         Ok(encoder)
     }
 
@@ -129,6 +137,17 @@ impl Encoder {
     /// [`Error::Plane`] if a plane is too short, [`Error::Library`] if OpenH264 fails; then `out` is as before and the
     /// stream has to start again with a key picture.
     pub fn encode(&mut self, picture: Picture<'_>, quantizer: u8, key: bool, out: &mut Vec<u8>) -> Result<Kind, Error> {
+        self.encode_units(picture, quantizer, key, |_, unit| out.extend_from_slice(unit))
+    }
+
+    /// The same, giving each NAL unit of the picture with its start code.
+    pub(crate) fn encode_units(
+        &mut self,
+        picture: Picture<'_>,
+        quantizer: u8,
+        key: bool,
+        unit: impl FnMut(Kind, &[u8]),
+    ) -> Result<Kind, Error> {
         let source = self.source(picture)?;
         self.quantize(quantizer)?;
         if key {
@@ -145,10 +164,10 @@ impl Encoder {
         });
         check("encode", code)?;
         self.pictures += 1;
-        self.take(out)
+        self.take(unit)
     }
 
-    fn start(&mut self) -> Result<(), Error> {
+    fn start(&mut self, references: u8) -> Result<(), Error> {
         self.set(ENCODER_OPTION_TRACE_LEVEL, &mut { WELS_LOG_QUIET as c_int })?;
         let table = self.table();
         // SAFETY: `raw` is live; the call fills the parameters that it is given.
@@ -157,6 +176,7 @@ impl Encoder {
             .map_or(MISSING, |call| unsafe { call(self.raw, &raw mut *self.parameters) });
         check("defaults", code)?;
         configure(&mut self.parameters, self.width as c_int, self.height as c_int);
+        self.parameters.iNumRefFrame = c_int::from(references);
         // SAFETY: `raw` is live; the call reads the parameters.
         let code = table
             .InitializeExt
@@ -198,8 +218,8 @@ impl Encoder {
         Ok(source)
     }
 
-    /// Appends the layers that the last call left in the library's buffer.
-    fn take(&mut self, out: &mut Vec<u8>) -> Result<Kind, Error> {
+    /// Gives the units that the last call left in the library's buffer.
+    fn take(&mut self, mut unit: impl FnMut(Kind, &[u8])) -> Result<Kind, Error> {
         let kind = match self.info.eFrameType {
             kind if kind == videoFrameTypeIDR => Kind::Key,
             kind if kind == videoFrameTypeI || kind == videoFrameTypeP => Kind::Predicted,
@@ -213,9 +233,14 @@ impl Encoder {
             }
             // SAFETY: the library wrote `iNalCount` lengths there, valid until its next call.
             let lengths = unsafe { std::slice::from_raw_parts(layer.pNalLengthInByte, units) };
-            let bytes = lengths.iter().map(|&length| usize::try_from(length).unwrap_or(0)).sum();
+            let lengths = lengths.iter().map(|&length| usize::try_from(length).unwrap_or(0));
             // SAFETY: the units of a layer stand one behind the other in its buffer, valid until the next call.
-            out.extend_from_slice(unsafe { std::slice::from_raw_parts(layer.pBsBuf, bytes) });
+            let mut rest = unsafe { std::slice::from_raw_parts(layer.pBsBuf, lengths.clone().sum()) };
+            for length in lengths {
+                let (one, after) = rest.split_at(length);
+                unit(kind, one);
+                rest = after;
+            }
         }
         Ok(kind)
     }
@@ -259,7 +284,6 @@ fn configure(parameters: &mut SEncParamExt, width: c_int, height: c_int) {
     parameters.iSpatialLayerNum = 1;
     parameters.iComplexityMode = LOW_COMPLEXITY;
     parameters.uiIntraPeriod = 0;
-    parameters.iNumRefFrame = 1;
     parameters.eSpsPpsIdStrategy = CONSTANT_ID;
     parameters.bEnableFrameSkip = false;
     parameters.iMultipleThreadIdc = 1;

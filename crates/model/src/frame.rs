@@ -189,6 +189,7 @@ impl FrameCommand {
             Self::CacheStore { .. } | Self::CacheShow { .. } | Self::CacheEvict { .. } => "bitmap cache",
             Self::Video { stream, .. } => match stream {
                 VideoStream::Avc420(_) => "AVC420 video",
+                VideoStream::Avc444 { auxiliary: None, .. } => "AVC444 luma",
                 VideoStream::Avc444 { .. } => "AVC444 video",
             },
         }

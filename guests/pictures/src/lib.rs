@@ -43,10 +43,12 @@ pub enum Workload {
     Video,
     /// The film, and the frame number of a strip below it for each key press.
     Busy,
+    /// The film behind crawling lines of text in saturated colours, which 4:2:0 smears. No bench shows it.
+    Colors,
 }
 
 impl Workload {
-    /// All of them.
+    /// All that benches show.
     pub const ALL: [Self; 6] = [
         Self::Type,
         Self::Echo,
@@ -65,12 +67,14 @@ impl Workload {
             Self::Drag => "drag",
             Self::Video => "video",
             Self::Busy => "busy",
+            Self::Colors => "colors",
         }
     }
 
     /// By its name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|workload| workload.name() == name)
+        let mut all = Self::ALL.into_iter().chain([Self::Colors]);
+        all.find(|workload| workload.name() == name)
     }
 
     /// Frames that the source paints in a second; 0 if only by key presses.
@@ -79,7 +83,7 @@ impl Workload {
             Self::Echo => 0,
             Self::Type => 10,
             Self::Scroll => 20,
-            Self::Drag | Self::Video | Self::Busy => 30,
+            Self::Drag | Self::Video | Self::Busy | Self::Colors => 30,
         }
     }
 
@@ -89,7 +93,7 @@ impl Workload {
             Self::Type | Self::Echo | Self::Busy => [(1440, 1004), (1440, 1004)],
             Self::Scroll => [(160, 60), (1440, 1004)],
             Self::Drag => [(800, 370), (800, 690)],
-            Self::Video => [(320, 180), (1280, 884)],
+            Self::Video | Self::Colors => [(320, 180), (1280, 884)],
         }
     }
 
@@ -103,7 +107,7 @@ impl Workload {
                 width: 1200,
                 height: 840,
             },
-            Self::Video | Self::Busy => Area {
+            Self::Video | Self::Busy | Self::Colors => Area {
                 x: 320,
                 y: 180,
                 width: reel::WIDTH,
@@ -132,6 +136,9 @@ const WINDOW: (usize, usize) = (800, 600);
 const TITLE: usize = 24;
 const PAPER: u32 = 0x1e_1e_1e;
 const TITLE_COLOR: u32 = 0x3a_6e_a5;
+const CRAWL_ROWS: usize = 11;
+const CRAWL_COLUMNS: usize = 100;
+const CRAWL_COLORS: [u32; 5] = [0xff_00_00, 0x00_00_c0, 0x00_e0_00, 0xc0_00_c0, 0x00_60_00];
 /// Characters until typing starts its line again.
 const TYPED: u32 = 150;
 
@@ -147,7 +154,7 @@ impl Painter {
         };
         match workload {
             Workload::Drag => painter.window = painter.window_picture(),
-            Workload::Video | Workload::Busy => painter.reel = reel::draw(),
+            Workload::Video | Workload::Busy | Workload::Colors => painter.reel = reel::draw(),
             _ => {}
         }
         painter
@@ -167,7 +174,7 @@ impl Painter {
             }
             Workload::Scroll => self.terminal(out, u32::from(n), TERMINAL.height / font::HEIGHT),
             Workload::Drag => self.show_window(out, n),
-            Workload::Video => self.show_film(out, n),
+            Workload::Video | Workload::Colors => self.show_film(out, n),
             Workload::Busy => self.show_film(out, 0),
         }
         self.strips(out, n);
@@ -182,7 +189,7 @@ impl Painter {
             }
             Workload::Scroll => self.scroll(out, n),
             Workload::Drag => self.drag(out, n),
-            Workload::Video => self.film(out, n),
+            Workload::Video | Workload::Colors => self.film(out, n),
             Workload::Busy => Area {
                 x: self.workload.strips()[0].0,
                 y: self.workload.strips()[0].1,
@@ -288,6 +295,23 @@ impl Painter {
             out[(region.y + y) * STRIDE + region.x * 4..][..region.width * 4]
                 .copy_from_slice(&picture[from..from + region.width * 4]);
         }
+        if self.workload == Workload::Colors {
+            self.show_crawl(out, n);
+        }
+    }
+
+    /// Each line in a saturated colour on the next one.
+    fn show_crawl(&self, out: &mut [u8], n: u16) {
+        let (region, n) = (self.workload.region(), usize::from(n));
+        for row in 0..CRAWL_ROWS {
+            let [ink, paper] = [row, row + 1].map(|at| CRAWL_COLORS[at % CRAWL_COLORS.len()]);
+            let x = region.x + 40 + (n * 2 + row * 37) % 300;
+            let y = region.y + 64 + row * 56 + n % 24;
+            let text = font::line(row as u32, CRAWL_COLUMNS)
+                .into_iter()
+                .map(|(letter, _)| (letter, ink));
+            self.font.write(out, WIDTH, (x, y), text, paper);
+        }
     }
 
     fn window_picture(&self) -> Vec<u8> {
@@ -346,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_picture_painted_in_steps_is_the_picture_painted_at_once() {
-        for workload in Workload::ALL {
+        for workload in Workload::ALL.into_iter().chain([Workload::Colors]) {
             let painter = Painter::new(workload);
             let mut stepped = vec![0; STRIDE * HEIGHT];
             let mut whole = stepped.clone();

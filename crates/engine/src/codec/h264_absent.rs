@@ -5,6 +5,8 @@ use std::sync::Arc;
 use rdpmux_model::Size;
 use rdpmux_pixel::Rows;
 
+use crate::VideoForm;
+
 /// Cannot be made.
 #[derive(Debug)]
 pub enum Stream {}
@@ -14,14 +16,21 @@ pub enum Stream {}
 pub struct Coded {
     /// Annex B byte stream.
     pub data: Arc<[u8]>,
+    /// The rest of the chroma.
+    pub auxiliary: Option<Arc<[u8]>>,
     /// The quantiser, 0 to 51.
     pub quantizer: u8,
 }
 
 impl Stream {
     /// `None`.
-    pub fn new(_: Size) -> Option<Self> {
+    pub fn new(_: Size, _: VideoForm) -> Option<Self> {
         None
+    }
+
+    /// Never called.
+    pub fn form(&self) -> VideoForm {
+        match *self {}
     }
 
     /// Never called.

@@ -1,6 +1,6 @@
 //! A region that behaves like video goes as H.264, is decoded by a foreign decoder, and becomes exact when it rests.
 
-use openh264::decoder::Decoder;
+use openh264::decoder::{DecodedYUV, Decoder};
 use openh264::formats::YUVSource as _;
 use rdpmux_engine::{
     ClientView, Pipeline, Profile, SliceRows, SurfaceReader, SurfaceWriter, VideoForm, VideoProfile, surface,
@@ -27,6 +27,61 @@ struct Cinema {
     video: usize,
     others: usize,
     keys: usize,
+    /// Bytes of the last auxiliary picture, which also count as video.
+    auxiliary: usize,
+    /// The film has stripes in saturated colours.
+    has_stripes: bool,
+}
+
+/// Y, Cb and Cr of every pixel, in rows of `width`.
+struct Full {
+    width: usize,
+    planes: [Vec<u8>; 3],
+}
+
+impl Full {
+    /// A main picture: its chroma holds for 2 × 2 pixels each.
+    fn of(picture: &DecodedYUV<'_>) -> Self {
+        let ((width, height), (stride, half, _)) = (picture.dimensions(), picture.strides());
+        let pixels = (0..width * height).map(|i| (i % width, i / width));
+        let luma = pixels.clone().map(|(x, y)| picture.y()[y * stride + x]).collect();
+        let chroma = |plane: &[u8]| {
+            let sample = |(x, y): (usize, usize)| plane[y / 2 * half + x / 2];
+            pixels.clone().map(sample).collect()
+        };
+        let planes = [luma, chroma(picture.u()), chroma(picture.v())];
+        Self { width, planes }
+    }
+
+    /// The chroma of an auxiliary picture (AVC444v2).
+    fn add(&mut self, picture: &DecodedYUV<'_>) {
+        let ((width, height), (stride, chroma, _)) = (picture.dimensions(), picture.strides());
+        for (plane, (luma_from, chroma_from)) in [(1, (0, 0)), (2, (width / 2, width / 4))] {
+            for y in 0..height {
+                let row = &mut self.planes[plane][y * self.width..][..width];
+                for x in (1..width).step_by(2) {
+                    row[x] = picture.y()[y * stride + luma_from + x / 2];
+                }
+                for x in (0..width).step_by(2).filter(|_| y % 2 == 1) {
+                    let from = if x % 4 == 0 { picture.u() } else { picture.v() };
+                    row[x] = from[y / 2 * chroma + chroma_from + x / 4];
+                }
+            }
+        }
+        // The main picture has the average of four samples, of which three are known now.
+        for plane in 1..3 {
+            for at in (0..height)
+                .step_by(2)
+                .flat_map(|y| (0..width).step_by(2).map(move |x| (x, y)))
+            {
+                let at = at.1 * self.width + at.0;
+                let samples = &mut self.planes[plane];
+                let others = [at + 1, at + self.width, at + self.width + 1].map(|at| i32::from(samples[at]));
+                let first = i32::from(samples[at]) * 4 - others.iter().sum::<i32>();
+                samples[at] = first.clamp(0, 255) as u8;
+            }
+        }
+    }
 }
 
 impl Cinema {
@@ -52,6 +107,8 @@ impl Cinema {
             video: 0,
             others: 0,
             keys: 0,
+            auxiliary: 0,
+            has_stripes: false,
         };
         cinema.commit(SIZE.rect());
         cinema.follow();
@@ -101,24 +158,27 @@ impl Cinema {
 
     /// What a client does: a decoder for each rectangle, of which the regions are shown.
     fn play(&mut self, rect: Rect<Client>, regions: &[Rect<Client>], stream: &VideoStream) {
-        let VideoStream::Avc420(data) = stream else {
-            panic!("4:2:0 was asked for")
+        let (main, auxiliary) = match stream {
+            VideoStream::Avc420(data) => (data, None),
+            VideoStream::Avc444 { main, auxiliary } => (main.as_ref().expect("a main picture"), auxiliary.as_ref()),
         };
-        self.video = data.len();
+        self.auxiliary = auxiliary.map_or(0, |data| data.len());
+        self.video = main.len() + self.auxiliary;
         if self.decoder.as_ref().is_none_or(|(known, _)| *known != rect) {
             self.decoder = Some((rect, Decoder::new().expect("a decoder")));
             self.keys += 1;
         }
         let (_, decoder) = self.decoder.as_mut().expect("just made");
-        let picture = decoder.decode(data).expect("valid").expect("a picture at once");
-        let (stride, half, _) = picture.strides();
+        let mut full = Full::of(&decoder.decode(main).expect("valid").expect("a picture at once"));
+        if let Some(data) = auxiliary {
+            full.add(&decoder.decode(data).expect("valid").expect("a picture at once"));
+        }
         for region in regions {
             assert_eq!(region.intersect(rect), *region);
             for (y, x) in (region.y..region.bottom()).flat_map(|y| (region.x..region.right()).map(move |x| (y, x))) {
-                let (column, row) = ((x - rect.x) as usize, (y - rect.y) as usize);
-                let chroma = row / 2 * half + column / 2;
-                let luma = f32::from(picture.y()[row * stride + column]);
-                let [u, v] = [picture.u()[chroma], picture.v()[chroma]].map(|c| f32::from(c) - 128.0);
+                let from = (y - rect.y) as usize * full.width + (x - rect.x) as usize;
+                let [luma, u, v] = full.planes.each_ref().map(|plane| f32::from(plane[from]));
+                let (u, v) = (u - 128.0, v - 128.0);
                 let at = (y * SIZE.width + x) as usize * 4;
                 let bgr = [luma + 1.8556 * u, luma - 0.1873 * u - 0.4681 * v, luma + 1.5748 * v];
                 self.painter.pixels[at..at + 3].copy_from_slice(&bgr.map(|c| c.round() as u8));
@@ -137,6 +197,9 @@ impl Cinema {
                 let grain = noise.below(5) as u8;
                 let pixel: [u8; 3] = self.photo[from..from + 3].try_into().expect("three");
                 let pixel = pixel.map(|c| c.saturating_add(grain));
+                let stripe = [[0, 0, 255], [255, 0, 0], [0, 200, 0]][((x + time * 2) / 3 % 3) as usize];
+                let is_striped = self.has_stripes && y % 40 < 9 && y > 60 && x > 200;
+                let pixel = if is_striped { stripe } else { pixel };
                 self.picture[at..at + 3].copy_from_slice(if y < 60 { &sky } else { &pixel });
             }
         }
@@ -230,6 +293,34 @@ fn a_film_on_a_slow_link_keeps_to_its_room() {
         assert_eq!(cinema.others, 0, "the whole picture at once: {time}");
     }
     assert!(bytes < 30 * 4_000, "{bytes} bytes in 30 pictures");
+}
+
+/// PSNR and bytes of the last picture, and how many bytes of them are auxiliary.
+fn striped(form: VideoForm, has_stripes: bool, room: usize) -> (f64, usize, usize) {
+    let mut cinema = Cinema::new(room);
+    cinema.profile.video = Some(VideoProfile { form, room });
+    cinema.has_stripes = has_stripes;
+    cinema.run(0, 60);
+    let result = (cinema.psnr(), cinema.video, cinema.auxiliary);
+    cinema.rest();
+    assert!(cinema.painter.pixels == cinema.picture && cinema.keys == 1);
+    result
+}
+
+#[test]
+fn colours_that_420_would_lose_come_with_the_second_picture() {
+    let (half, bytes, _) = striped(VideoForm::Avc420, true, usize::MAX);
+    let (full, more, auxiliary) = striped(VideoForm::Avc444, true, usize::MAX);
+    assert!(full > half + 6.0, "{full:.1} dB, {half:.1} dB as 4:2:0");
+    assert!(auxiliary > 0 && more < bytes * 3, "{more} bytes, {bytes} as 4:2:0");
+}
+
+#[test]
+fn a_soft_film_and_a_narrow_link_do_without_the_second_picture() {
+    let (_, bytes, auxiliary) = striped(VideoForm::Avc444, false, usize::MAX);
+    assert!(bytes > 0 && auxiliary == 0);
+    let (_, bytes, auxiliary) = striped(VideoForm::Avc444, true, 3_000);
+    assert!(bytes > 0 && auxiliary == 0);
 }
 
 #[test]

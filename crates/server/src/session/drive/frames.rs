@@ -213,8 +213,8 @@ fn pipeline(pipe: FramePipe) -> Pipeline {
 /// How a client is sent videos, on a link that carries so many bytes in [`VIDEO_PICTURE`].
 fn video(pipe: FramePipe, room: Option<usize>) -> Option<VideoProfile> {
     let form = match pipe {
-        FramePipe::Egfx { avc420: true, .. } => VideoForm::Avc420,
         FramePipe::Egfx { avc444: true, .. } => VideoForm::Avc444,
+        FramePipe::Egfx { avc420: true, .. } => VideoForm::Avc420,
         _ => return None,
     };
     Some(VideoProfile {
