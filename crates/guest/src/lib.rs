@@ -6,12 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod port;
+mod power;
 pub mod qemu;
 pub mod sink;
 mod supervise;
 pub mod testcard;
 
 pub use port::{GuestEvent, HeadPort, Notice, Peripherals};
+pub use power::{PowerAction, PowerError, PowerPort};
 pub use sink::{GuestSink, SinkError};
 pub use supervise::Counters;
 
@@ -98,13 +100,18 @@ impl Drop for GuestTask {
 /// receiver of `events` is dropped or when the returned task is.
 pub fn spawn(spec: GuestSpec, title: String, events: mpsc::Sender<GuestEvent>) -> GuestTask {
     let counters = Arc::new(Counters::default());
+    let mut peripherals = Peripherals::default();
     let task = match spec {
         GuestSpec::TestCard(config) => tokio::spawn(testcard::run(config, title, events)),
-        GuestSpec::Qemu(config) => tokio::spawn(qemu::run(config, title, events, counters.clone())),
+        GuestSpec::Qemu(config) => {
+            let (port, power) = power::port();
+            peripherals.power = Some(port);
+            tokio::spawn(qemu::run(config, title, events, counters.clone(), power))
+        }
     };
     GuestTask {
         task,
         counters,
-        peripherals: Peripherals::default(),
+        peripherals,
     }
 }

@@ -5,6 +5,8 @@ use rdpmux_engine::SurfaceReader;
 use rdpmux_model::{Audience, Generation, HeadState, InputEvent};
 use tokio::sync::{mpsc, watch};
 
+use crate::power::PowerPort;
+
 /// One head of a guest.
 #[derive(Clone)]
 pub struct HeadPort {
@@ -42,7 +44,10 @@ impl std::fmt::Debug for HeadPort {
 /// What a machine has besides its heads: the backend's ends of clipboard, sound and so on. Made when the backend starts
 /// and good for as long as it runs, whether the guest is there or not.
 #[derive(Debug, Clone, Default)]
-pub struct Peripherals {}
+pub struct Peripherals {
+    /// The machine's switches, if it has any.
+    pub power: Option<PowerPort>,
+}
 
 /// What a person who looks at the desktop would want to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,13 +2,15 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rdpmux_model::DesktopName;
 use rdpmux_server::{ServerConfig, Sessions, Stopper};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tracing::{error, info};
 
+use crate::admin::{self, AdminSocket, Office};
 use crate::auth::Users;
 use crate::certificate::Identity;
 use crate::config::Config;
@@ -23,6 +25,14 @@ pub enum StartError {
     Bind {
         /// The address of the configuration.
         address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The configured admin socket cannot be made.
+    #[error("`admin_socket` {}: {source}", path.display())]
+    Admin {
+        /// Its path.
+        path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
@@ -50,13 +60,14 @@ pub struct Daemon {
     stopper: Stopper,
     server: TaskGuard,
     registry: Registry,
+    _admin: Option<(AdminSocket, TaskGuard)>,
 }
 
 impl Daemon {
     /// Binds, starts the machines and serves. Clients may connect when it returns.
     ///
     /// # Errors
-    /// [`StartError::Bind`].
+    /// [`StartError`].
     pub async fn start(config: &Config, users: Arc<Users>, identity: &Identity) -> Result<Self, StartError> {
         let bind = |source| StartError::Bind {
             address: config.listen,
@@ -64,6 +75,7 @@ impl Daemon {
         };
         let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
+        let door = admin_door(config)?;
         let registry = Registry::start(config).await;
         let sessions = Sessions::default();
         let server = ServerConfig {
@@ -76,15 +88,24 @@ impl Daemon {
             reconnect: config.reconnect,
             sessions: sessions.clone(),
         };
+        let office = Office {
+            board: registry.board(),
+            sessions,
+        };
         let (stopper, stop) = rdpmux_server::stop_pair();
         let server = TaskGuard::spawn(rdpmux_server::serve(listener, Arc::new(server), stop));
         info!(%address, certificate_sha256 = identity.fingerprint(), "listening");
+        let admin = door.map(|(socket, listener)| {
+            info!(path = %socket.path().display(), "admin socket");
+            (socket, TaskGuard::spawn(admin::serve(listener, Arc::new(office))))
+        });
         Ok(Self {
             address,
             fingerprint: identity.fingerprint().to_owned(),
             stopper,
             server,
             registry,
+            _admin: admin,
         })
     }
 
@@ -122,4 +143,16 @@ impl Daemon {
         self.stopper.stop();
         self.failed().await;
     }
+}
+
+/// The operator's door. A configured one must open; without one the daemon also serves.
+fn admin_door(config: &Config) -> Result<Option<(AdminSocket, UnixListener)>, StartError> {
+    let Some(path) = &config.admin_socket else {
+        return Ok(AdminSocket::bind_usual());
+    };
+    let door = AdminSocket::bind(path).map_err(|source| StartError::Admin {
+        path: path.clone(),
+        source,
+    })?;
+    Ok(Some(door))
 }

@@ -4,6 +4,7 @@
 //! It is not a command line (that is the `rdpmux` binary) and speaks neither RDP (`server`) nor QEMU's protocols (`guest`).
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod auth;
 mod certificate;
 pub mod config;

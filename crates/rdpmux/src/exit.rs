@@ -4,17 +4,20 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
+use rdpmux_host::admin::{CallError, Problem, ProblemKind};
 use rdpmux_host::auth::UsersError;
 use rdpmux_host::{CertificateError, ConfigError, StartError};
 
 /// Wrong configuration or command line.
 pub(crate) const CONFIGURATION: u8 = 64;
-/// The address cannot be listened on.
+/// The address cannot be listened on, or what is asked for is not there.
 const UNAVAILABLE: u8 = 69;
 /// A bug.
 const BUG: u8 = 70;
 /// A file or terminal cannot be read or written.
 const IO: u8 = 74;
+/// The user may not.
+const DENIED: u8 = 77;
 
 /// A mistake in how the command was called, or in what it was given.
 #[derive(Debug)]
@@ -47,6 +50,8 @@ pub(crate) fn guard(program: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitC
 fn code(error: &anyhow::Error) -> u8 {
     if error.is::<StartError>() {
         UNAVAILABLE
+    } else if let Some(error) = error.downcast_ref::<CallError>() {
+        call_code(error)
     } else if error.is::<ConfigError>()
         || error.is::<CertificateError>()
         || error.is::<UsersError>()
@@ -57,5 +62,17 @@ fn code(error: &anyhow::Error) -> u8 {
         IO
     } else {
         BUG
+    }
+}
+
+fn call_code(error: &CallError) -> u8 {
+    match error {
+        CallError::NoDaemon(_) | CallError::Strange(_) => UNAVAILABLE,
+        CallError::Io { .. } => IO,
+        CallError::Refused(Problem { kind, .. }) => match kind {
+            ProblemKind::BadRequest => CONFIGURATION,
+            ProblemKind::NotFound | ProblemKind::Unavailable => UNAVAILABLE,
+            ProblemKind::Denied => DENIED,
+        },
     }
 }

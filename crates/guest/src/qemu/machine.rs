@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rdpmux_model::Presence;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::Config;
 use super::attach::{AttachError, Attachment, attach, within};
@@ -23,7 +23,9 @@ use super::display::{Changes, Console, Display};
 use super::head::Head;
 use super::listener::{Ended, Listener, PeerError, SharedFrames, Watchdog};
 use super::qmp::{Qmp, QmpError};
+use super::switch;
 use crate::port::{GuestEvent, Notice};
+use crate::power::PowerRequest;
 use crate::supervise::{BackOff, Counters, Quota};
 
 /// Between attempts while QEMU is away.
@@ -65,6 +67,7 @@ pub(super) struct Machine {
     absence: BackOff,
     trouble: BackOff,
     fights: Quota,
+    power: mpsc::Receiver<PowerRequest>,
 }
 
 /// What an open connection consists of.
@@ -88,6 +91,7 @@ impl Machine {
         title: String,
         events: mpsc::Sender<GuestEvent>,
         counters: Arc<Counters>,
+        power: mpsc::Receiver<PowerRequest>,
     ) -> std::io::Result<Self> {
         let watchdog = Watchdog::start(counters.watchdog.clone())?;
         Ok(Self {
@@ -101,6 +105,7 @@ impl Machine {
             absence: ABSENCE,
             trouble: TROUBLE,
             fights: Quota::new(FIGHTS, FIGHT_WINDOW),
+            power,
         })
     }
 
@@ -115,7 +120,7 @@ impl Machine {
                 Ok(attachment) => self.serve(attachment).await,
                 Err(error) => self.on_attach_error(&error),
             };
-            sleep(delay).await;
+            switch::away(delay, &mut self.power).await;
         }
     }
 
@@ -207,6 +212,10 @@ impl Machine {
                 },
                 notice = next_notice(&mut connected.qmp) => {
                     self.on_notice(connected, notice);
+                    None
+                }
+                Some(request) = self.power.recv() => {
+                    switch::carry_out(request, &mut connected.qmp, &self.config.address).await;
                     None
                 }
                 () = until(due) => {

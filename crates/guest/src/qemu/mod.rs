@@ -9,6 +9,7 @@ mod input;
 pub mod listener;
 mod machine;
 pub mod qmp;
+mod switch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::port::GuestEvent;
+use crate::power::PowerRequest;
 use crate::supervise::Counters;
 use machine::Machine;
 
@@ -71,9 +73,15 @@ impl std::fmt::Display for Address {
 }
 
 /// The task behind [`crate::spawn`].
-pub(crate) async fn run(config: Config, title: String, events: mpsc::Sender<GuestEvent>, counters: Arc<Counters>) {
+pub(crate) async fn run(
+    config: Config,
+    title: String,
+    events: mpsc::Sender<GuestEvent>,
+    counters: Arc<Counters>,
+    power: mpsc::Receiver<PowerRequest>,
+) {
     let owner = events.clone();
-    let machine = match Machine::new(config, title, events, counters) {
+    let machine = match Machine::new(config, title, events, counters, power) {
         Ok(machine) => machine,
         Err(error) => {
             tracing::error!(%error, "cannot start a thread for qemu");

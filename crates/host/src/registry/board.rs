@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
+use rdpmux_guest::PowerPort;
 use rdpmux_model::{DesktopName, Rights};
 use rdpmux_server::{DesktopHandle, Directory};
 use tokio::sync::watch;
@@ -13,13 +14,21 @@ use tokio::sync::watch;
 use super::grants::Policy;
 
 pub(crate) struct Board {
-    /// Each with its ticket's serial.
-    desktops: RwLock<HashMap<DesktopName, (u64, DesktopHandle)>>,
+    desktops: RwLock<HashMap<DesktopName, Shown>>,
     policy: RwLock<Policy>,
     next_serial: AtomicU64,
     /// Told after each change of `desktops`. INVARIANT: never while `desktops` is locked, and nobody locks `desktops`
     /// inside of it, since a watch has a lock of its own.
     changed: watch::Sender<()>,
+}
+
+/// One desktop on the board.
+struct Shown {
+    /// Its ticket's.
+    serial: u64,
+    handle: DesktopHandle,
+    /// The switches of its machine.
+    power: Option<PowerPort>,
 }
 
 /// Keeps one desktop on the board. A later desktop of the same name is not taken down by an earlier one's ticket.
@@ -39,10 +48,11 @@ impl Board {
         })
     }
 
-    pub(super) fn publish(board: &Arc<Self>, handle: DesktopHandle) -> Ticket {
+    pub(super) fn publish(board: &Arc<Self>, handle: DesktopHandle, power: Option<PowerPort>) -> Ticket {
         let name = handle.name().clone();
         let serial = board.next_serial.fetch_add(1, Ordering::Relaxed);
-        board.desktops.write().insert(name.clone(), (serial, handle));
+        let shown = Shown { serial, handle, power };
+        board.desktops.write().insert(name.clone(), shown);
         board.changed.send_replace(());
         Ticket {
             board: board.clone(),
@@ -60,12 +70,18 @@ impl Board {
         let desktops = self.desktops.read();
         let heads = desktops
             .values()
-            .filter(|(_, handle)| handle.name().vm().eq_ignore_ascii_case(machine.vm()));
-        heads.map(|(_, handle)| handle.viewers()).sum()
+            .map(|shown| &shown.handle)
+            .filter(|handle| handle.name().vm().eq_ignore_ascii_case(machine.vm()));
+        heads.map(DesktopHandle::viewers).sum()
+    }
+
+    /// The switches of the machine behind a desktop, if it has any.
+    pub(crate) fn power(&self, name: &DesktopName) -> Option<PowerPort> {
+        self.desktops.read().get(name)?.power.clone()
     }
 
     /// Names of the desktops that can be reached, in alphabetical order.
-    pub(super) fn names(&self) -> Vec<DesktopName> {
+    pub(crate) fn names(&self) -> Vec<DesktopName> {
         let mut names: Vec<_> = self.desktops.read().keys().cloned().collect();
         names.sort_by_key(|name| name.as_str().to_ascii_lowercase());
         names
@@ -84,7 +100,7 @@ impl Drop for Ticket {
         let mut desktops = self.board.desktops.write();
         if desktops
             .get(&self.name)
-            .is_some_and(|(serial, _)| *serial == self.serial)
+            .is_some_and(|shown| shown.serial == self.serial)
         {
             desktops.remove(&self.name);
         }
@@ -95,7 +111,7 @@ impl Drop for Ticket {
 
 impl Directory for Board {
     fn find(&self, name: &DesktopName) -> Option<DesktopHandle> {
-        self.desktops.read().get(name).map(|(_, handle)| handle.clone())
+        self.desktops.read().get(name).map(|shown| shown.handle.clone())
     }
 
     /// The configured desktop, else the first head of the only machine.
@@ -104,14 +120,14 @@ impl Directory for Board {
             return self.find(&name);
         }
         let desktops = self.desktops.read();
-        let mut handles = desktops.values().map(|(_, handle)| handle);
+        let mut handles = desktops.values().map(|shown| &shown.handle);
         let machine = handles.next()?.name().vm();
         if !handles.all(|handle| handle.name().vm().eq_ignore_ascii_case(machine)) {
             return None;
         }
         desktops
             .get(&DesktopName::new(machine).ok()?)
-            .map(|(_, handle)| handle.clone())
+            .map(|shown| shown.handle.clone())
     }
 
     fn rights(&self, user: &str, desktop: &DesktopName) -> Rights {

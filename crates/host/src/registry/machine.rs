@@ -87,7 +87,7 @@ impl Machine {
         // The old desktop of that head, if any, ends before the new one is shown.
         self.remove_head(index);
         let desktop = Desktop::spawn(name, source);
-        let ticket = Board::publish(&self.board, desktop.handle());
+        let ticket = Board::publish(&self.board, desktop.handle(), self.guest.peripherals().power.clone());
         self.heads.insert(index, (desktop, ticket));
     }
 

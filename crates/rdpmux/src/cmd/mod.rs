@@ -2,9 +2,15 @@
 
 mod check;
 mod demo;
+mod disconnect;
+mod keys;
+mod operator;
+mod power;
 mod rdp_file;
 mod run;
+mod screenshot;
 mod serve;
+mod sessions;
 mod user;
 mod version;
 
@@ -36,8 +42,13 @@ Examples:
       start a VM and serve its screen
   rdpmux user add alice && rdpmux serve
       serve all VMs of this host, as /etc/rdpmux/rdpmux.toml says
+  rdpmux sessions
+      who looks at what now; `rdpmux disconnect s12` ends one of them
+  rdpmux keys web1 ctrl-alt-del
+      press keys in a VM; --text types; `rdpmux power web1 reset`, `rdpmux screenshot web1` do what they say
 
-Exit codes: 64 configuration or command line, 69 cannot listen, 70 a bug, 74 a file cannot be read or written.";
+Exit codes: 64 configuration or command line, 69 cannot listen or no daemon runs, 70 a bug, 74 a file cannot be read or \
+written, 77 not permitted.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -46,6 +57,11 @@ pub(crate) enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     User(user::User),
+    Sessions(sessions::Sessions),
+    Disconnect(disconnect::Disconnect),
+    Keys(keys::Keys),
+    Power(power::Power),
+    Screenshot(screenshot::Screenshot),
     RdpFile(rdp_file::MakeRdpFile),
     Version(version::Version),
 }
@@ -58,6 +74,11 @@ impl Command {
             Self::Serve(command) => command.run(),
             Self::Check(command) => command.run(),
             Self::User(command) => command.run(),
+            Self::Sessions(command) => command.run(),
+            Self::Disconnect(command) => command.run(),
+            Self::Keys(command) => command.run(),
+            Self::Power(command) => command.run(),
+            Self::Screenshot(command) => command.run(),
             Self::RdpFile(command) => command.run(),
             Self::Version(command) => command.run(),
         }

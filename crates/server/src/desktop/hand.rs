@@ -4,12 +4,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rdpmux_model::{InputEvent, Rights, Scancode, SessionId};
-use tokio::sync::mpsc;
-use tokio::time::sleep;
+use rdpmux_model::{HeadState, InputEvent, Rights, Scancode, SessionId, Size};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
 
 use super::{Command, DesktopHandle};
 use crate::chord::Chord;
+use crate::typing::{Layout, Stroke};
 
 /// The desktop ended while it was typed at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +21,7 @@ pub struct DesktopEnded;
 pub struct Hand {
     commands: mpsc::Sender<Command>,
     session: SessionId,
+    state: watch::Receiver<HeadState>,
     leave: Option<mpsc::OwnedPermit<Command>>,
 }
 
@@ -43,8 +45,42 @@ impl DesktopHandle {
         Ok(Hand {
             commands,
             session,
+            state: self.state(),
             leave: Some(leave),
         })
+    }
+}
+
+impl DesktopHandle {
+    /// What the desktop shows now: its size and rows of B, G, R, X. A guest that rests because nobody looks is woken and
+    /// waited for, one second at most.
+    pub async fn picture(&self) -> (Size, Vec<u8>) {
+        let glance = Glance::new(self);
+        let mut state = self.state();
+        let awake = state.wait_for(|state| !state.resting);
+        // A desktop that ends meanwhile shows what it showed last.
+        let _ = timeout(WAKING, awake).await;
+        let picture = self.0.surface.snapshot();
+        drop(glance);
+        picture
+    }
+}
+
+/// One more who looks, for a moment.
+struct Glance(DesktopHandle);
+
+impl Glance {
+    fn new(desktop: &DesktopHandle) -> Self {
+        let audience = &desktop.0.audience;
+        audience.send_modify(|audience| *audience = audience.with_one_more());
+        Self(desktop.clone())
+    }
+}
+
+impl Drop for Glance {
+    fn drop(&mut self) {
+        let audience = &self.0.0.audience;
+        audience.send_modify(|audience| *audience = audience.with_one_less());
     }
 }
 
@@ -75,6 +111,39 @@ impl Hand {
         sleep(HELD).await;
         Ok(())
     }
+
+    /// Types a text on the keys of a guest's layout; what the layout lacks is left out. Slowly enough for guests that look
+    /// at their keyboard now and then.
+    ///
+    /// # Errors
+    /// [`DesktopEnded`].
+    pub async fn type_text(&self, text: &str, layout: Layout) -> Result<(), DesktopEnded> {
+        for stroke in layout.text(text).filter_map(Result::ok).flatten() {
+            let caps = self.state.borrow().locks.caps;
+            self.stroke(stroke.under_caps(caps)).await?;
+            sleep(BETWEEN).await;
+        }
+        Ok(())
+    }
+
+    async fn stroke(&self, stroke: Stroke) -> Result<(), DesktopEnded> {
+        let modifiers = [(stroke.shift, Stroke::SHIFT), (stroke.altgr, Stroke::ALTGR)];
+        let held = || {
+            modifiers
+                .into_iter()
+                .filter(|(is_held, _)| *is_held)
+                .map(|(_, key)| key)
+        };
+        for key in held() {
+            self.key(key, true).await?;
+        }
+        self.key(stroke.scancode, true).await?;
+        self.key(stroke.scancode, false).await?;
+        for key in held() {
+            self.key(key, false).await?;
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Hand {
@@ -89,3 +158,7 @@ impl Drop for Hand {
 const FIRST_HAND: u64 = 1 << 63;
 /// Guests that poll their keyboard see a key that is down for so long.
 const HELD: Duration = Duration::from_millis(30);
+/// How long a resting guest may take to show something.
+const WAKING: Duration = Duration::from_secs(1);
+/// After each typed key: 100 keys per second.
+const BETWEEN: Duration = Duration::from_millis(10);

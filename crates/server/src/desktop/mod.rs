@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdpmux_engine::SurfaceReader;
-use rdpmux_model::{Audience, DesktopName, Generation, HeadState, InputEvent, Rights, SessionId, Size};
+use rdpmux_model::{Audience, DesktopName, Generation, HeadState, InputEvent, Rights, SessionId};
 use rdpmux_rdp::FrameNumbers;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
@@ -157,11 +157,6 @@ impl DesktopHandle {
     /// Sessions that show this desktop now.
     pub fn viewers(&self) -> usize {
         self.0.viewers.load(Ordering::Relaxed)
-    }
-
-    /// The picture that it shows now: its size and rows of B, G, R, X.
-    pub fn picture(&self) -> (Size, Vec<u8>) {
-        self.0.surface.snapshot()
     }
 
     pub(crate) fn surface(&self) -> &SurfaceReader {
