@@ -19,6 +19,7 @@ mod pace;
 mod plan;
 mod quality;
 mod screen;
+pub mod sound;
 mod surface;
 mod video;
 mod view;

@@ -12,7 +12,7 @@ pub mod sink;
 mod supervise;
 pub mod testcard;
 
-pub use port::{GuestEvent, HeadPort, Notice, Peripherals};
+pub use port::{GuestEvent, HeadPort, Notice, Peripherals, SoundPort};
 pub use power::{PowerAction, PowerError, PowerPort};
 pub use sink::{GuestSink, SinkError};
 pub use supervise::Counters;
@@ -106,7 +106,13 @@ pub fn spawn(spec: GuestSpec, title: String, events: mpsc::Sender<GuestEvent>) -
         GuestSpec::Qemu(config) => {
             let (port, power) = power::port();
             peripherals.power = Some(port);
-            tokio::spawn(qemu::run(config, title, events, counters.clone(), power))
+            let (sound, sound_ends) = qemu::audio::port();
+            peripherals.sound = Some(sound);
+            let ends = qemu::Ends {
+                power,
+                sound: sound_ends,
+            };
+            tokio::spawn(qemu::run(config, title, events, counters.clone(), ends))
         }
     };
     GuestTask {

@@ -2,8 +2,8 @@
 //! receivers freely; a backend never waits for any of them.
 
 use rdpmux_engine::SurfaceReader;
-use rdpmux_model::{Audience, Generation, HeadState, InputEvent};
-use tokio::sync::{mpsc, watch};
+use rdpmux_model::{Audience, Generation, HeadState, InputEvent, Pcm};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::power::PowerPort;
 
@@ -47,6 +47,29 @@ impl std::fmt::Debug for HeadPort {
 pub struct Peripherals {
     /// The machine's switches, if it has any.
     pub power: Option<PowerPort>,
+    /// Its sound, if the backend has any.
+    pub sound: Option<SoundPort>,
+}
+
+/// Sound of a machine, both ways. Nothing in it makes the machine wait: what nobody takes in time is dropped.
+#[derive(Debug, Clone)]
+pub struct SoundPort {
+    /// What the machine plays, in pieces of 5 to 20 ms; subscribe to hear it. Holds [`SoundPort::PLAYED`] pieces for each
+    /// listener. Without a listener the machine's sound is dropped unread.
+    pub played: broadcast::Sender<Pcm>,
+    /// Frames per second at which the machine records, while it does.
+    pub recording: watch::Receiver<Option<u32>>,
+    /// What it then hears, at that clock. Holds [`SoundPort::SPOKEN`] pieces; beyond 200 ms the oldest sound is dropped.
+    pub microphone: mpsc::Sender<Pcm>,
+    /// Whether anybody could speak. Only then is looked whether the machine records.
+    pub offered: watch::Sender<bool>,
+}
+
+impl SoundPort {
+    /// Pieces that a listener may be late.
+    pub const PLAYED: usize = 32;
+    /// Pieces of a microphone that may wait.
+    pub const SPOKEN: usize = 32;
 }
 
 /// What a person who looks at the desktop would want to know.

@@ -13,6 +13,7 @@ mod pixel_format;
 mod pointer;
 mod region;
 mod rights;
+mod sound;
 
 pub use frame::{
     BulkCompressor, Color, EncodedFrame, FrameCommand, QueueDepth, RasterCompressor, RfxQuant, RfxTile, TilePayload,
@@ -26,3 +27,4 @@ pub use pixel_format::PixelFormat;
 pub use pointer::{PointerImage, PointerShape};
 pub use region::Region;
 pub use rights::Rights;
+pub use sound::{Pcm, SoundCodec, SoundFormat, SoundRight};

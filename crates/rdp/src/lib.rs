@@ -13,6 +13,11 @@ mod pipe;
 mod session;
 mod wire;
 
+/// Length in bytes of the PDU that `bytes` start with, if its header is there.
+pub fn pdu_length(bytes: &[u8]) -> Option<usize> {
+    wire::pdu_length(bytes).ok().flatten()
+}
+
 pub use credssp::{AccountLookup, Credssp, CredsspError, CredsspProtocol, CredsspStep, LoginName};
 pub use handshake::{ClientLogin, Handshake, HandshakeConfig, HandshakeError, Password, Refusal, Step};
 pub use pipe::{
@@ -21,4 +26,5 @@ pub use pipe::{
 };
 pub use session::{
     CacheOffer, CloseReason, ReconnectCookie, ReconnectProof, Session, SessionError, SessionEvent, SessionInfo,
+    SoundEvent, SoundRefusal,
 };

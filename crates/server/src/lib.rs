@@ -15,6 +15,7 @@ mod reconnect;
 mod route;
 mod session;
 mod sessions;
+mod sound;
 mod tls;
 pub mod typing;
 
@@ -25,4 +26,5 @@ pub use desktop::{Desktop, DesktopEnded, DesktopHandle, DesktopSource, Hand, Per
 pub use listen::{Stop, Stopper, serve, stop_pair};
 pub use rdpmux_rdp::CloseReason;
 pub use sessions::{SessionFacts, Sessions};
+pub use sound::{SoundHub, SoundSource};
 pub use tls::{TlsError, TlsIdentity};

@@ -78,6 +78,8 @@ pub(super) struct Attachment {
     pub(super) version: Option<Version>,
     pub(super) shared_frames: SharedFrames,
     pub(super) notice: Option<Notice>,
+    /// Whether its sound may be asked for: QEMU 7.2 crashes if it is, on a connection of two peers.
+    pub(super) has_safe_sound: bool,
 }
 
 /// Attaches to the QEMU of `config`.
@@ -109,6 +111,7 @@ async fn through_qmp(path: &Path, stay: bool) -> Result<Attachment, AttachError>
         version: Some(version),
         shared_frames: shared_frames(version),
         notice: (status["running"] == false).then_some(Notice::Paused),
+        has_safe_sound: version.major >= 8,
     })
 }
 
@@ -163,6 +166,7 @@ async fn on_bus(address: &str, vm: Option<&str>) -> Result<Attachment, AttachErr
         // Nothing on the bus tells the version.
         shared_frames: SharedFrames::Never,
         notice: None,
+        has_safe_sound: true,
     })
 }
 

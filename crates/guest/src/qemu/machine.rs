@@ -17,13 +17,14 @@ use rdpmux_model::Presence;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use super::Config;
 use super::attach::{AttachError, Attachment, attach, within};
+use super::audio;
 use super::display::{Changes, Console, Display};
 use super::head::Head;
 use super::listener::{Ended, Listener, PeerError, SharedFrames, Watchdog};
 use super::qmp::{Qmp, QmpError};
 use super::switch;
+use super::{Config, Ends};
 use crate::port::{GuestEvent, Notice};
 use crate::power::PowerRequest;
 use crate::supervise::{BackOff, Counters, Quota};
@@ -68,6 +69,7 @@ pub(super) struct Machine {
     trouble: BackOff,
     fights: Quota,
     power: mpsc::Receiver<PowerRequest>,
+    sound: audio::Ends,
 }
 
 /// What an open connection consists of.
@@ -91,7 +93,7 @@ impl Machine {
         title: String,
         events: mpsc::Sender<GuestEvent>,
         counters: Arc<Counters>,
-        power: mpsc::Receiver<PowerRequest>,
+        ends: Ends,
     ) -> std::io::Result<Self> {
         let watchdog = Watchdog::start(counters.watchdog.clone())?;
         Ok(Self {
@@ -105,7 +107,8 @@ impl Machine {
             absence: ABSENCE,
             trouble: TROUBLE,
             fights: Quota::new(FIGHTS, FIGHT_WINDOW),
-            power,
+            power: ends.power,
+            sound: ends.sound,
         })
     }
 
@@ -153,6 +156,7 @@ impl Machine {
             uuid,
             shared_frames,
             notice,
+            has_safe_sound,
             ..
         } = attachment;
         // The owner's queue may be full; QEMU does not wait for it, only this task does.
@@ -179,6 +183,8 @@ impl Machine {
             ended,
             ended_sender,
         };
+        let (display, list) = (connected.display.clone(), self.watchdog.list());
+        let _sound = has_safe_sound.then(|| audio::Sound::start(display, self.sound.clone(), list, self.title.clone()));
         let listening = self.listen(&mut connected).await;
         let end = match listening {
             Ok(()) => self.follow(&mut connected).await,

@@ -2,6 +2,7 @@
 //! how a QEMU is found, heard and driven without ever making it wait.
 
 mod attach;
+pub mod audio;
 mod display;
 mod gesture;
 mod head;
@@ -72,16 +73,24 @@ impl std::fmt::Display for Address {
     }
 }
 
+/// The backend's ends of what a machine has besides its heads.
+pub(crate) struct Ends {
+    /// Its switches.
+    pub(crate) power: mpsc::Receiver<PowerRequest>,
+    /// Its sound.
+    pub(crate) sound: audio::Ends,
+}
+
 /// The task behind [`crate::spawn`].
 pub(crate) async fn run(
     config: Config,
     title: String,
     events: mpsc::Sender<GuestEvent>,
     counters: Arc<Counters>,
-    power: mpsc::Receiver<PowerRequest>,
+    ends: Ends,
 ) {
     let owner = events.clone();
-    let machine = match Machine::new(config, title, events, counters, power) {
+    let machine = match Machine::new(config, title, events, counters, ends) {
         Ok(machine) => machine,
         Err(error) => {
             tracing::error!(%error, "cannot start a thread for qemu");

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use rdpmux_model::{DesktopName, Rights};
+use rdpmux_model::{DesktopName, Rights, SoundRight};
 use rdpmux_server::{Limits, Logins, Reconnect, Routing};
 use toml::Spanned;
 
@@ -289,7 +289,10 @@ fn grant(entry: &Spanned<raw::Grant>, problems: &mut Problems<'_>) -> Option<Gra
     Some(Grant {
         users: patterns(&grant.users),
         vms: patterns(&grant.vms),
-        rights: rights(&grant.rights, problems),
+        rights: Rights {
+            sound: sound(grant.sound.as_ref(), problems),
+            ..rights(&grant.rights, problems)
+        },
     })
 }
 
@@ -314,6 +317,27 @@ fn rights(words: &[Spanned<String>], problems: &mut Problems<'_>) -> Rights {
 }
 
 const RIGHTS: [&str; 3] = ["view", "control", "power"];
+
+/// Who sees also hears, unless the grant says otherwise; a microphone has to be asked for.
+fn sound(word: Option<&Spanned<String>>, problems: &mut Problems<'_>) -> SoundRight {
+    let Some(word) = word else { return SoundRight::Out };
+    match word.get_ref().as_str() {
+        "off" => SoundRight::Off,
+        "out" => SoundRight::Out,
+        "both" => SoundRight::Both,
+        other => {
+            let near = keys::nearest(other, ["off", "out", "both"]).map(|near| format!("; did you mean `{near}`?"));
+            problems.at(
+                word.span().start,
+                format!(
+                    "`sound` takes off, out or both, not `{other}`{}",
+                    near.unwrap_or_default()
+                ),
+            );
+            SoundRight::Off
+        }
+    }
+}
 
 fn limits(raw: &raw::Limits, problems: &mut Problems<'_>) -> Limits {
     let defaults = Limits::default();

@@ -56,6 +56,7 @@ pub(super) struct Grant {
     pub(super) vms: Vec<Text>,
     #[serde(default)]
     pub(super) rights: Vec<Text>,
+    pub(super) sound: Option<Text>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -186,6 +186,12 @@ pub(super) const SECTIONS: &[Section] = &[
                 "",
                 "\"view\" to see; \"control\" to see, type and click; \"power\" to see, and to press power, reset and pause.",
             ),
+            setting(
+                "sound",
+                Kind::Text,
+                "\"out\"",
+                "\"out\" to hear the machine, \"both\" to speak into its microphone too, \"off\" for neither.",
+            ),
         ],
     },
     Section {

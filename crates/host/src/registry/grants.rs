@@ -43,6 +43,7 @@ impl Policy {
                 view: sum.view || grant.rights.view,
                 control: sum.control || grant.rights.control,
                 power: sum.power || grant.rights.power,
+                sound: sum.sound.max(grant.rights.sound),
             })
     }
 }

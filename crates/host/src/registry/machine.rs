@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rdpmux_guest::{GuestEvent, GuestSpec, GuestTask, HeadPort, qemu};
 use rdpmux_model::DesktopName;
-use rdpmux_server::{Desktop, DesktopSource, Peripherals};
+use rdpmux_server::{Desktop, DesktopSource, Peripherals, SoundHub, SoundSource};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
@@ -22,6 +22,8 @@ pub(super) struct Machine {
     board: Arc<Board>,
     heads: HashMap<u32, (Desktop, Ticket)>,
     uuid: Option<String>,
+    /// What all heads share.
+    peripherals: Peripherals,
     guest: GuestTask,
 }
 
@@ -31,11 +33,13 @@ impl Machine {
         let (sender, events) = mpsc::channel(EVENTS);
         let title = machine.name.as_str().to_owned();
         let guest = rdpmux_guest::spawn(spec(&machine.source), title, sender);
+        let peripherals = peripherals(&machine.name, guest.peripherals());
         let machine = Self {
             name: machine.name.clone(),
             board,
             heads: HashMap::new(),
             uuid: None,
+            peripherals,
             guest,
         };
         TaskGuard::spawn(machine.run(events))
@@ -81,8 +85,8 @@ impl Machine {
             frames: port.frames,
             state: port.state,
             input: port.input,
-            peripherals: peripherals(self.guest.peripherals()),
             audience: port.audience,
+            peripherals: self.peripherals.clone(),
         };
         // The old desktop of that head, if any, ends before the new one is shown.
         self.remove_head(index);
@@ -99,8 +103,17 @@ impl Machine {
 }
 
 /// Joins what the backend has besides heads with the server.
-fn peripherals(_guest: &rdpmux_guest::Peripherals) -> Peripherals {
-    Peripherals::default()
+fn peripherals(name: &DesktopName, guest: &rdpmux_guest::Peripherals) -> Peripherals {
+    let sound = guest.sound.clone().map(|port| SoundSource {
+        played: port.played,
+        recording: port.recording,
+        microphone: port.microphone,
+        offered: port.offered,
+    });
+    Peripherals {
+        sound: sound.map(|source| SoundHub::spawn(name.as_str().to_owned(), source)),
+        ..Peripherals::default()
+    }
 }
 
 /// `web1` for head 0, `web1/1` for head 1 and so on.

@@ -77,6 +77,7 @@ pub(super) struct Client {
     statics: Vec<StaticChannel>,
     message: Option<u16>,
     nla: bool,
+    flags: Option<ClientInfoFlags>,
 }
 
 impl Client {
@@ -121,7 +122,8 @@ impl Client {
     }
 
     /// Takes user, domain and password out of the client info.
-    pub(super) fn login(&self, info: &mut ClientInfo) -> ClientLogin {
+    pub(super) fn login(&mut self, info: &mut ClientInfo) -> ClientLogin {
+        self.flags = Some(info.flags);
         let password = Password::new(core::mem::take(&mut info.credentials.password));
         info.password_cookie = None;
         ClientLogin {
@@ -155,6 +157,12 @@ impl Client {
             remotefx: false,
             frame_acknowledge: false,
             pointer_edge: 32,
+            sound: self.flags.is_some_and(|flags| {
+                !flags.intersects(ClientInfoFlags::NO_AUDIO_PLAYBACK | ClientInfoFlags::REMOTE_CONSOLE_AUDIO)
+            }),
+            microphone: self
+                .flags
+                .is_some_and(|flags| flags.contains(ClientInfoFlags::AUDIO_CAPTURE)),
         };
         let link = Link {
             io: IO_CHANNEL,

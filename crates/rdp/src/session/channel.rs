@@ -1,9 +1,13 @@
 //! The dynamic channels of one client: bounded reassembly of `drdynvc` and IronRDP's server on top of it.
 //! [`graphics`](super::graphics) and IronRDP's display control are the processors in it.
 
+use std::ops::RangeInclusive;
+use std::sync::mpsc::{Receiver, Sender};
+
 use ironrdp_displaycontrol::pdu::{DisplayControlCapabilities, DisplayControlMonitorLayout};
 use ironrdp_displaycontrol::server::{DisplayControlHandler, DisplayControlServer};
 use ironrdp_dvc::DrdynvcServer;
+use ironrdp_pdu::PduError;
 use ironrdp_svc::{SvcMessage, SvcProcessor as _};
 use rdpmux_model::Touch;
 
@@ -11,12 +15,16 @@ use super::SessionError;
 use super::chunks::Chunks;
 use super::echo::Echo;
 use super::graphics::{Graphics, GraphicsEvent};
+use super::inbox::{Inbox, News};
 use super::touch::Touches;
 use crate::wire::{self, DynamicChannel, Reader};
 
 /// The longest message of a client on our dynamic channels is a full cache offer: 5,462 entries of 12 bytes.
 const MAX_MESSAGE: usize = 72 * 1024;
+const COMMAND_CREATE: u8 = 1;
 const COMMAND_DATA_FIRST: u8 = 2;
+const COMMAND_DATA: u8 = 3;
+const COMMAND_CAPABILITIES: u8 = 5;
 const COMMAND_DATA_FIRST_COMPRESSED: u8 = 6;
 const COMMAND_DATA_COMPRESSED: u8 = 7;
 
@@ -29,12 +37,22 @@ pub(crate) struct DynamicChannels {
     carrier: u16,
     server: DrdynvcServer,
     chunks: Chunks,
+    /// The client has said that it has dynamic channels.
+    ready: bool,
+    /// Channels of [`Inbox`] that the client has not answered yet.
+    awaited: Vec<u32>,
+    /// Channels that we have closed, from the first to the last: numbers are not used twice.
+    closed: Option<RangeInclusive<u32>>,
+    news: Receiver<(u32, News)>,
+    /// For further inboxes.
+    newsagent: Sender<(u32, News)>,
 }
 
 impl DynamicChannels {
     /// The channels on the MCS channel `carrier`, with the graphics pipeline if the client has it.
     pub(crate) fn new(carrier: u16, graphics: Option<Graphics>) -> Self {
         let mut server = DrdynvcServer::new();
+        let (newsagent, news) = std::sync::mpsc::channel();
         if let Some(graphics) = graphics {
             server = server.with_dynamic_channel(graphics);
         }
@@ -45,7 +63,66 @@ impl DynamicChannels {
                 .with_dynamic_channel(Echo::default())
                 .with_dynamic_channel(Touches::default()),
             chunks: Chunks::new(MAX_MESSAGE),
+            ready: false,
+            awaited: Vec::new(),
+            closed: None,
+            news,
+            newsagent,
         }
+    }
+
+    /// Adds a channel that is handled outside, before [`Self::start`]; returns its number.
+    pub(super) fn register(&mut self, name: &'static str) -> u32 {
+        let inbox = self.inbox(name);
+        self.server = core::mem::take(&mut self.server).with_dynamic_channel(inbox);
+        let id = self.server.get_channel_id_by_type::<Inbox>();
+        let id = id.expect("it was registered in the line above");
+        self.awaited.push(id);
+        id
+    }
+
+    /// Whether channels may be created now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// Creates a channel that is handled outside; returns its number.
+    pub(super) fn create(&mut self, name: &'static str, out: &mut Vec<u8>) -> Option<u32> {
+        let inbox = self.inbox(name);
+        let mut created = None;
+        let request = self.server.create_channel_with::<_, PduError, _>(|id| {
+            created = Some(id);
+            Ok(inbox)
+        });
+        self.write(vec![request.ok()?], out);
+        self.awaited.extend(created);
+        created
+    }
+
+    /// Closes a channel, opened or not.
+    pub(super) fn close(&mut self, id: u32, out: &mut Vec<u8>) {
+        self.awaited.retain(|awaited| *awaited != id);
+        let (first, last) = self
+            .closed
+            .as_ref()
+            .map_or((id, id), |closed| (*closed.start(), *closed.end()));
+        self.closed = Some(first.min(id)..=last.max(id));
+        let message = self.server.close_channel(id);
+        self.write(message.into_iter().collect(), out);
+    }
+
+    fn inbox(&self, name: &'static str) -> Inbox {
+        Inbox {
+            name,
+            news: self.newsagent.clone(),
+        }
+    }
+
+    /// What happened on channels that are handled outside.
+    pub(super) fn take_news(&mut self) -> Vec<(DynamicChannel, News)> {
+        let carrier = self.carrier;
+        let news = self.news.try_iter();
+        news.map(|(id, news)| (DynamicChannel { carrier, id }, news)).collect()
     }
 
     pub(crate) fn carrier(&self) -> u16 {
@@ -68,11 +145,15 @@ impl DynamicChannels {
             return Ok(());
         };
         check_data_first(&message)?;
+        if self.is_stale(&message) {
+            return Ok(());
+        }
         let messages = self.server.process(&message).map_err(|e| SessionError::Peer {
             message: "dynamic channel message",
             source: Some(Box::new(e)),
         })?;
         self.write(messages, out);
+        self.note_answers(&message);
         if let Some(id) = self.server.get_channel_id_by_type::<Graphics>()
             && let Some(mut graphics) = self.server.dvc_by_id_mut::<Graphics>(id)
         {
@@ -106,6 +187,31 @@ impl DynamicChannels {
         touches.map_or_else(Vec::new, |mut touches| touches.processor_mut().take_events())
     }
 
+    /// Whether it is on a channel that we have closed: the client may not know yet.
+    fn is_stale(&self, message: &[u8]) -> bool {
+        match header(message) {
+            Some((COMMAND_CREATE | COMMAND_DATA_FIRST | COMMAND_DATA, Some(id))) => {
+                let was_closed = self.closed.as_ref().is_some_and(|closed| closed.contains(&id));
+                was_closed && !self.server.is_channel_opened(id) && !self.awaited.contains(&id)
+            }
+            _ => false,
+        }
+    }
+
+    /// IronRDP's server says nothing of channels that the client does not have.
+    fn note_answers(&mut self, message: &[u8]) {
+        match header(message) {
+            Some((COMMAND_CAPABILITIES, _)) => self.ready = true,
+            Some((COMMAND_CREATE, Some(id))) if self.awaited.contains(&id) => {
+                self.awaited.retain(|awaited| *awaited != id);
+                if !self.server.is_channel_opened(id) {
+                    let _ = self.newsagent.send((id, News::Declined));
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn write(&self, messages: Vec<SvcMessage>, out: &mut Vec<u8>) {
         for message in messages {
             match message.encode_unframed_pdu() {
@@ -113,6 +219,22 @@ impl DynamicChannels {
                 Err(error) => tracing::warn!(%error, "a dynamic channel answer does not encode"),
             }
         }
+    }
+}
+
+/// Command of a message and the channel that it is about.
+fn header(message: &[u8]) -> Option<(u8, Option<u32>)> {
+    let mut r = Reader(message);
+    let header = r.u8()?;
+    Some((header >> 4, variable(&mut r, header)))
+}
+
+/// A number in 1, 2 or 4 bytes ([MS-RDPEDYC] 2.2.2.1 `cbId`).
+fn variable(r: &mut Reader<'_>, code: u8) -> Option<u32> {
+    match code & 3 {
+        0 => r.u8().map(u32::from),
+        1 => r.u16().map(u32::from),
+        _ => r.u32(),
     }
 }
 
@@ -132,13 +254,8 @@ fn check_data_first(message: &[u8]) -> Result<(), SessionError> {
         }
         _ => return Ok(()),
     }
-    let mut variable = |code: u8| match code & 3 {
-        0 => r.u8().map(u32::from),
-        1 => r.u16().map(u32::from),
-        _ => r.u32(),
-    };
-    let _channel = variable(header);
-    match variable(header >> 2) {
+    let _channel = variable(&mut r, header);
+    match variable(&mut r, header >> 2) {
         Some(announced) if announced as usize > MAX_MESSAGE => Err(SessionError::Oversized {
             message: "dynamic channel message",
             announced: announced as usize,

@@ -27,6 +27,10 @@ pub struct SessionInfo {
     pub frame_acknowledge: bool,
     /// Largest pointer edge in pixels: 32, 96 or 384.
     pub pointer_edge: u32,
+    /// Whether it wants to hear the desktop.
+    pub sound: bool,
+    /// Whether its user lets the desktop have the microphone.
+    pub microphone: bool,
 }
 
 impl fmt::Display for SessionInfo {
@@ -45,6 +49,8 @@ impl fmt::Display for SessionInfo {
             (self.egfx, " egfx"),
             (self.remotefx, " remotefx"),
             (self.frame_acknowledge, " frame-ack"),
+            (self.sound, " sound"),
+            (self.microphone, " microphone"),
         ] {
             if has {
                 f.write_str(name)?;

@@ -6,18 +6,23 @@
 //!                      ↑───────────────────────────────────────────────┘
 //! ```
 
+mod audin;
+mod audio_format;
 mod autodetect;
 pub(crate) mod caps;
 mod channel;
 mod chunks;
 mod echo;
 mod graphics;
+mod inbox;
 mod info;
 mod input;
 mod liveness;
 mod pointer;
+mod rdpsnd;
 mod reconnect;
 mod share;
+mod sound;
 mod touch;
 
 use rdpmux_model::{Client, FrameId, InputEvent, LockKeys, PointerShape, QueueDepth, Rect, Size};
@@ -25,6 +30,7 @@ use rdpmux_model::{Client, FrameId, InputEvent, LockKeys, PointerShape, QueueDep
 pub use graphics::CacheOffer;
 pub use info::SessionInfo;
 pub use reconnect::{ReconnectCookie, ReconnectProof};
+pub use sound::{SoundEvent, SoundRefusal};
 
 use crate::pipe::{CodersFactory, Egfx, FrameNumbers, FrameWriter, SurfaceCodecs};
 use crate::wire::{self, DynamicChannel, Reader};
@@ -97,6 +103,8 @@ pub enum SessionEvent {
     },
     /// These rectangles must be sent again.
     Refresh(Vec<Rect<Client>>),
+    /// Sound and microphone.
+    Sound(SoundEvent),
     /// The client hangs up.
     Shutdown,
 }
@@ -209,6 +217,7 @@ pub struct Session {
     numbers: FrameNumbers,
     input: InputDecoder,
     pointers: PointerCache,
+    sound: sound::Sound,
 }
 
 impl Session {
@@ -233,6 +242,7 @@ impl Session {
             numbers: FrameNumbers::new(),
             input: InputDecoder::default(),
             pointers: PointerCache::default(),
+            sound: sound::Sound::new(),
         };
         session.send_demand(out);
         session
@@ -312,6 +322,9 @@ impl Session {
             events.extend(auto_detect.take(data)?);
             return Ok(());
         }
+        if self.sound_chunk(channel, data, events, out) {
+            return Ok(());
+        }
         let Some(channels) = self.channels.as_mut().filter(|c| c.carrier() == channel) else {
             tracing::trace!(channel, bytes = data.len(), "data on a channel without a use");
             return Ok(());
@@ -327,6 +340,7 @@ impl Session {
         for (channel, event) in news {
             self.graphics_event(channel, event, events);
         }
+        self.channel_news(events, out);
         Ok(())
     }
 
@@ -353,6 +367,7 @@ impl Session {
 
     /// Starts the channels. Call once, and write `out`. Legacy clients get their [`SessionEvent::GraphicsReady`] here.
     pub fn start(&mut self, events: &mut Vec<SessionEvent>, out: &mut Vec<u8>) {
+        self.start_sound(out);
         if let Some(channels) = &mut self.channels {
             channels.start(out);
         }

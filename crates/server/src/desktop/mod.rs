@@ -19,6 +19,7 @@ use tracing::debug;
 
 use crate::fault;
 use crate::session::stream::CommonStreams;
+use crate::sound::SoundHub;
 use crate::typing::Layout;
 use arbiter::InputArbiter;
 pub use hand::{DesktopEnded, Hand};
@@ -44,6 +45,8 @@ pub struct DesktopSource {
 pub struct Peripherals {
     /// The keyboard layout that the guest's system is set to, if it is known.
     pub layout: Option<Layout>,
+    /// Its sound, both ways.
+    pub sound: Option<SoundHub>,
 }
 
 /// Owner of a desktop's task. Dropping it ends the desktop: its viewers are told and closed.
@@ -67,6 +70,7 @@ struct Shared {
     audience: watch::Sender<Audience>,
     streams: CommonStreams,
     numbers: FrameNumbers,
+    peripherals: Peripherals,
 }
 
 enum Command {
@@ -127,6 +131,7 @@ impl Desktop {
             audience,
             streams: CommonStreams::default(),
             numbers: FrameNumbers::new(),
+            peripherals,
         }));
         Self { handle, task }
     }
@@ -173,6 +178,11 @@ impl DesktopHandle {
         self.0.numbers.clone()
     }
 
+    /// What the machine has besides this head.
+    pub(crate) fn peripherals(&self) -> &Peripherals {
+        &self.0.peripherals
+    }
+
     pub(crate) fn frames(&self) -> watch::Receiver<Generation> {
         self.0.frames.clone()
     }
@@ -210,6 +220,7 @@ impl DesktopHandle {
             desktop: self.clone(),
             session,
             looks: true,
+            rights,
             farewell: Some(farewell),
         })
     }
@@ -220,12 +231,18 @@ pub(crate) struct Seat {
     desktop: DesktopHandle,
     session: SessionId,
     looks: bool,
+    rights: Rights,
     farewell: Option<mpsc::OwnedPermit<Command>>,
 }
 
 impl Seat {
     pub(crate) fn desktop(&self) -> &DesktopHandle {
         &self.desktop
+    }
+
+    /// What the session's user may do here.
+    pub(crate) fn rights(&self) -> Rights {
+        self.rights
     }
 
     /// Hands an event to the arbiter without waiting.

@@ -1,5 +1,7 @@
 //! The writing half of a session: a task of its own, so that input never waits for output. The session sees how far the
 //! writer came and never has more than a bounded amount on the way.
+//!
+//! Sound has a lane of its own and overtakes frames between two PDUs; what is too old there is dropped.
 
 use std::io;
 use std::time::Duration;
@@ -8,11 +10,13 @@ use bytes::Bytes;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// The session's side of its writer task. Dropping it cuts the writer.
 pub(crate) struct Outbox {
     queue: mpsc::Sender<Bytes>,
+    /// With the time after which nobody wants to hear it.
+    sound: mpsc::Sender<(Bytes, Instant)>,
     written: watch::Receiver<u64>,
     queued: u64,
     task: JoinHandle<io::Result<()>>,
@@ -26,10 +30,17 @@ impl Outbox {
     /// Starts the writer. A write without progress for `deadline` ends it with `TimedOut`.
     pub(crate) fn spawn(stream: impl AsyncWrite + Send + Unpin + 'static, deadline: Duration) -> Self {
         let (queue, inbox) = mpsc::channel(CHUNKS);
+        let (sound, sound_inbox) = mpsc::channel(SOUNDS);
         let (progress, written) = watch::channel(0);
-        let task = tokio::spawn(write(stream, inbox, progress, deadline));
+        let writer = Writer {
+            stream,
+            sound: sound_inbox,
+            deadline,
+        };
+        let task = tokio::spawn(writer.run(inbox, progress));
         Self {
             queue,
+            sound,
             written,
             queued: 0,
             task,
@@ -48,6 +59,12 @@ impl Outbox {
         }
         self.queued += length;
         Ok(())
+    }
+
+    /// Queues whole PDUs of sound before everything else; they are dropped if they are not written by `due`. `false` if
+    /// there is no room. Not counted among what is queued and written.
+    pub(crate) fn push_sound(&mut self, bytes: Bytes, due: Instant) -> bool {
+        self.sound.try_send((bytes, due)).is_ok()
     }
 
     /// Bytes given to [`push`](Self::push) so far.
@@ -88,32 +105,135 @@ impl Drop for Outbox {
     }
 }
 
-async fn write(
-    mut stream: impl AsyncWrite + Send + Unpin,
-    mut inbox: mpsc::Receiver<Bytes>,
-    progress: watch::Sender<u64>,
+struct Writer<S> {
+    stream: S,
+    sound: mpsc::Receiver<(Bytes, Instant)>,
     deadline: Duration,
-) -> io::Result<()> {
-    let mut total = 0;
-    while let Some(mut bytes) = inbox.recv().await {
-        while !bytes.is_empty() {
-            let chunk = &bytes[..bytes.len().min(CHUNK)];
-            let count = timeout(deadline, stream.write(chunk)).await??;
-            if count == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
+}
+
+impl<S: AsyncWrite + Send + Unpin> Writer<S> {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Bytes>, progress: watch::Sender<u64>) -> io::Result<()> {
+        let mut total = 0;
+        loop {
+            tokio::select! {
+                biased;
+                Some((bytes, due)) = self.sound.recv() => self.play(bytes, due).await?,
+                bytes = inbox.recv() => match bytes {
+                    Some(bytes) => self.write(bytes, &mut total, &progress).await?,
+                    None => break,
+                },
             }
-            let _ = bytes.split_to(count);
-            total += count as u64;
-            progress.send_replace(total);
+            if inbox.is_empty() && self.sound.is_empty() {
+                timeout(self.deadline, self.stream.flush()).await??;
+            }
         }
-        if inbox.is_empty() {
-            timeout(deadline, stream.flush()).await??;
-        }
+        timeout(self.deadline, self.stream.shutdown()).await?
     }
-    timeout(deadline, stream.shutdown()).await?
+
+    async fn write(&mut self, mut bytes: Bytes, total: &mut u64, progress: &watch::Sender<u64>) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let mut piece = bytes.split_to(whole_pdus(&bytes));
+            while !piece.is_empty() {
+                let count = self.some(&piece).await?;
+                let _ = piece.split_to(count);
+                *total += count as u64;
+                progress.send_replace(*total);
+            }
+            while let Ok((bytes, due)) = self.sound.try_recv() {
+                self.play(bytes, due).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn play(&mut self, mut bytes: Bytes, due: Instant) -> io::Result<()> {
+        if Instant::now() > due {
+            return Ok(());
+        }
+        while !bytes.is_empty() {
+            let count = self.some(&bytes).await?;
+            let _ = bytes.split_to(count);
+        }
+        Ok(())
+    }
+
+    async fn some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = timeout(self.deadline, self.stream.write(bytes)).await??;
+        if count == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        Ok(count)
+    }
+}
+
+/// Length of the PDUs at the start of `bytes` that fit into [`CHUNK`], of one at least.
+fn whole_pdus(bytes: &[u8]) -> usize {
+    let mut length = 0;
+    while length < bytes.len() {
+        // All that is queued are whole PDUs; without a length, the rest is taken as one.
+        let Some(next) = rdpmux_rdp::pdu_length(&bytes[length..]) else {
+            return bytes.len();
+        };
+        if length > 0 && length + next > CHUNK {
+            break;
+        }
+        length = (length + next).min(bytes.len());
+    }
+    length
 }
 
 /// Messages that may wait: frames are bounded by the pacer, the rest are short answers and pointers.
 const CHUNKS: usize = 256;
-/// Bytes given to TLS at once: progress is seen in these steps.
+/// Pieces of sound that may wait: a fifth of a second.
+const SOUNDS: usize = 24;
+/// Bytes given to TLS at once, as far as PDUs allow: progress is seen in these steps, and sound waits for no more.
 const CHUNK: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A PDU with a TPKT header that is `length` bytes long.
+    fn pdu(length: u16, fill: u8) -> Vec<u8> {
+        let mut out = vec![fill; length.into()];
+        out[..2].copy_from_slice(&[3, 0]);
+        out[2..4].copy_from_slice(&length.to_be_bytes());
+        out
+    }
+
+    #[test]
+    fn pieces_end_where_pdus_end() {
+        let frame: Vec<u8> = (0..20).flat_map(|_| pdu(1600, 7)).collect();
+        assert_eq!(whole_pdus(&frame), 16_000);
+        assert_eq!(whole_pdus(&pdu(40_000, 7)), 40_000);
+        assert_eq!(whole_pdus(&[9; 100]), 100);
+        assert_eq!(whole_pdus(&[]), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sound_overtakes_frames_between_two_pdus_and_what_is_too_old_is_dropped() {
+        let (ours, theirs) = tokio::io::duplex(1000);
+        let mut outbox = Outbox::spawn(ours, Duration::from_secs(15));
+        let frame: Vec<u8> = (0..40).flat_map(|_| pdu(1600, 1)).collect();
+        outbox.push(frame.into()).expect("room");
+        // The writer is in the middle of the frame now.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let now = Instant::now();
+        assert!(outbox.push_sound(pdu(100, 2).into(), now + Duration::from_millis(200)));
+        assert!(outbox.push_sound(pdu(100, 3).into(), now));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let reader = tokio::spawn(read_all(theirs));
+        outbox.finish(Duration::from_secs(5)).await;
+        let bytes = reader.await.expect("read");
+        let first_sound = bytes.iter().position(|byte| *byte == 2).expect("the sound was written");
+        assert_eq!(first_sound, 16_000 + 4);
+        assert_eq!(bytes.len(), 64_000 + 100, "the second piece of sound was too old");
+    }
+
+    async fn read_all(mut stream: tokio::io::DuplexStream) -> Vec<u8> {
+        use tokio::io::AsyncReadExt;
+        let mut out = Vec::new();
+        stream.read_to_end(&mut out).await.expect("read");
+        out
+    }
+}

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LINE: usize = 512;
 
 /// Authenticates. The pair has to have been made under the effective user id of now.
-pub(super) fn authenticate(socket: &mut UnixStream) -> Result<(), PeerError> {
+pub(in crate::qemu) fn authenticate(socket: &mut UnixStream) -> Result<(), PeerError> {
     socket.set_read_timeout(Some(PATIENCE))?;
     let uid = rustix::process::geteuid().as_raw().to_string();
     let hex: String = uid.bytes().map(|digit| format!("{digit:02x}")).collect();

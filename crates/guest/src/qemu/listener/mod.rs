@@ -5,10 +5,10 @@
 //! start ── authenticate ── { receive ── answer ── show } ── end of stream, error or shutdown ── the screen comes back
 //! ```
 
-mod auth;
+pub(super) mod auth;
 mod call;
 mod format;
-mod receive;
+pub(super) mod receive;
 mod screen;
 mod watchdog;
 pub mod wire;
@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 
 pub use call::{Call, Pixels};
 pub use screen::{PeerError, Screen, SharedFrames};
-pub(crate) use watchdog::{Beat, Watchdog};
+pub(crate) use watchdog::{Beat, WatchList, Watchdog};
 
 use receive::Receiver;
 
@@ -157,7 +157,7 @@ fn is_readable(socket: &UnixStream, wait: Duration) -> Result<bool, PeerError> {
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "panic".to_owned())

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use super::screen::PeerError;
-use super::wire::{self, PREFIX};
+use super::wire::{self, PREFIX, WireError};
 
 /// Descriptors taken with one read; a message of QEMU's has at most 4.
 const DESCRIPTORS: usize = 4;
@@ -19,7 +19,7 @@ const GROWTH: usize = 4 << 20;
 const KEPT: usize = 16 << 20;
 
 #[derive(Debug, Default)]
-pub(super) struct Receiver {
+pub(in crate::qemu) struct Receiver {
     buffer: Vec<u8>,
     descriptors: Vec<OwnedFd>,
 }
@@ -27,12 +27,25 @@ pub(super) struct Receiver {
 impl Receiver {
     /// Waits for the next message: its length in [`Self::message`], or `None` at the end of the stream between two.
     pub(super) fn next(&mut self, socket: &UnixStream) -> Result<Option<usize>, PeerError> {
+        self.next_within(socket, wire::MAX_MESSAGE)
+    }
+
+    /// The same for messages of at most `limit` bytes.
+    pub(in crate::qemu) fn next_within(
+        &mut self,
+        socket: &UnixStream,
+        limit: usize,
+    ) -> Result<Option<usize>, PeerError> {
         self.descriptors.clear();
         if !self.fill(socket, 0, PREFIX)? {
             return Ok(None);
         }
         let prefix = self.buffer.first_chunk::<PREFIX>().expect("filled above");
-        let length = wire::message_length(prefix).map_err(|source| PeerError::Wire {
+        let length = wire::message_length(prefix).and_then(|length| match u32::try_from(length) {
+            Ok(body) if length > limit => Err(WireError::TooLong { header: 0, body }),
+            _ => Ok(length),
+        });
+        let length = length.map_err(|source| PeerError::Wire {
             member: "message".to_owned(),
             source,
         })?;
@@ -47,7 +60,7 @@ impl Receiver {
     }
 
     /// The message that [`Self::next`] returned the length of.
-    pub(super) fn message(&mut self, length: usize) -> (&[u8], Vec<OwnedFd>) {
+    pub(in crate::qemu) fn message(&mut self, length: usize) -> (&[u8], Vec<OwnedFd>) {
         (&self.buffer[..length], std::mem::take(&mut self.descriptors))
     }
 

@@ -27,7 +27,7 @@ pub(crate) struct Beat {
 
 impl Beat {
     /// `socket` is a duplicate of the one that the listener reads.
-    pub(super) fn new(socket: UnixStream) -> Self {
+    pub(in crate::qemu) fn new(socket: UnixStream) -> Self {
         Self {
             socket,
             origin: Instant::now(),
@@ -37,7 +37,7 @@ impl Beat {
     }
 
     /// Does the handling of one message.
-    pub(super) fn during<T>(&self, handle: impl FnOnce() -> T) -> T {
+    pub(in crate::qemu) fn during<T>(&self, handle: impl FnOnce() -> T) -> T {
         let now = self.origin.elapsed().as_millis() as u64;
         self.since.store(now + 1, Ordering::Relaxed);
         let done = handle();
@@ -45,12 +45,12 @@ impl Beat {
         done
     }
 
-    pub(super) fn has_tripped(&self) -> bool {
+    pub(in crate::qemu) fn has_tripped(&self) -> bool {
         self.tripped.load(Ordering::Relaxed)
     }
 
     /// Wakes the listener with an end of stream, and tells QEMU at the same time.
-    pub(super) fn shut_down(&self) {
+    pub(in crate::qemu) fn shut_down(&self) {
         // The peer may be gone already, which is as well.
         let _ = self.socket.shutdown(Shutdown::Both);
     }
@@ -97,7 +97,22 @@ impl Watchdog {
     }
 
     pub(super) fn watch(&self, beat: &Arc<Beat>) {
-        self.watched.lock().push(Arc::downgrade(beat));
+        self.list().watch(beat);
+    }
+
+    /// For who adds to it from elsewhere.
+    pub(crate) fn list(&self) -> WatchList {
+        WatchList(self.watched.clone())
+    }
+}
+
+/// What a watchdog looks at.
+#[derive(Debug, Clone)]
+pub(crate) struct WatchList(Arc<Mutex<Vec<Weak<Beat>>>>);
+
+impl WatchList {
+    pub(in crate::qemu) fn watch(&self, beat: &Arc<Beat>) {
+        self.0.lock().push(Arc::downgrade(beat));
     }
 }
 
@@ -115,7 +130,7 @@ fn look(watched: &Mutex<Vec<Weak<Beat>>>, trips: &AtomicU64) {
         };
         if beat.check() {
             trips.fetch_add(1, Ordering::Relaxed);
-            tracing::error!("a display message was not handled within a second; its socket was closed to spare qemu");
+            tracing::error!("a message of qemu was not handled within a second; its socket was closed to spare qemu");
         }
         true
     });

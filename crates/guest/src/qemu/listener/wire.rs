@@ -191,14 +191,14 @@ fn fields<'a>(mut reader: Reader<'a>, message: &mut Message<'a>) -> Result<(), W
 
 /// Reads values one after the other. Offsets count from the message's start, or the body's, which is aligned to 8.
 #[derive(Debug, Clone)]
-pub(super) struct Reader<'a> {
+pub(in crate::qemu) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Reader<'a> {
     /// Reads a body.
-    pub(super) fn body(body: &'a [u8]) -> Self {
+    pub(in crate::qemu) fn body(body: &'a [u8]) -> Self {
         Self { bytes: body, at: 0 }
     }
 
@@ -216,7 +216,7 @@ impl<'a> Reader<'a> {
 
     /// # Errors
     /// [`WireError::Trailing`] if bytes are left.
-    pub(super) fn end(self) -> Result<(), WireError> {
+    pub(in crate::qemu) fn end(self) -> Result<(), WireError> {
         if self.is_at_end() {
             Ok(())
         } else {
@@ -241,7 +241,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn u8(&mut self) -> Result<u8, WireError> {
+    pub(in crate::qemu) fn u8(&mut self) -> Result<u8, WireError> {
         Ok(self.take(1)?[0])
     }
 
@@ -250,7 +250,19 @@ impl<'a> Reader<'a> {
         self.take(N)?.try_into().map_err(|_| WireError::Truncated)
     }
 
-    pub(super) fn u32(&mut self) -> Result<u32, WireError> {
+    pub(in crate::qemu) fn u64(&mut self) -> Result<u64, WireError> {
+        Ok(u64::from_le_bytes(self.words()?))
+    }
+
+    pub(in crate::qemu) fn bool(&mut self) -> Result<bool, WireError> {
+        match self.u32()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(WireError::Malformed("bool is neither 0 nor 1")),
+        }
+    }
+
+    pub(in crate::qemu) fn u32(&mut self) -> Result<u32, WireError> {
         Ok(u32::from_le_bytes(self.words()?))
     }
 
@@ -259,7 +271,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A string or an object path.
-    pub(super) fn text(&mut self) -> Result<&'a str, WireError> {
+    pub(in crate::qemu) fn text(&mut self) -> Result<&'a str, WireError> {
         let length = self.u32()? as usize;
         let bytes = self.take(length)?;
         self.terminated(bytes)
@@ -279,7 +291,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An array of bytes.
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], WireError> {
+    pub(in crate::qemu) fn bytes(&mut self) -> Result<&'a [u8], WireError> {
         let length = self.u32()? as usize;
         self.take(length)
     }
@@ -287,7 +299,7 @@ impl<'a> Reader<'a> {
 
 /// The answer to a call: types and bytes of its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(in crate::qemu) enum Answer {
     /// Success.
     Return {
         /// Types of the body.
@@ -306,7 +318,7 @@ pub(super) enum Answer {
 
 impl Answer {
     /// Success without a value.
-    pub(super) const fn empty() -> Self {
+    pub(in crate::qemu) const fn empty() -> Self {
         Self::Return {
             signature: "",
             body: Vec::new(),
@@ -314,7 +326,7 @@ impl Answer {
     }
 
     /// The bytes of the message that answers call number `to`; `serial` is ours and not 0.
-    pub(super) fn encode(&self, serial: u32, to: u32) -> Vec<u8> {
+    pub(in crate::qemu) fn encode(&self, serial: u32, to: u32) -> Vec<u8> {
         let mut text_body = Vec::new();
         let (kind, signature, body) = match self {
             Self::Return { signature, body } => (2, *signature, body),
@@ -351,7 +363,7 @@ fn put_field(out: &mut Vec<u8>, code: u8, kind: u8) {
 }
 
 /// Appends a string. `out` starts at an offset that is a multiple of 8.
-pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(in crate::qemu) fn put_text(out: &mut Vec<u8>, text: &str) {
     pad(out, 4);
     out.extend((text.len() as u32).to_le_bytes());
     out.extend(text.as_bytes());

@@ -9,6 +9,7 @@
 
 mod end;
 mod frames;
+mod sound;
 
 use std::collections::VecDeque;
 use std::io;
@@ -36,6 +37,7 @@ use crate::session::{GOODBYE, linger};
 use crate::sessions::told;
 pub(super) use end::End;
 use frames::{Unacknowledged, made};
+use sound::{SoundWake, ViewerSound};
 
 /// Ends the session by itself.
 pub(super) struct Farewell {
@@ -75,6 +77,7 @@ pub(super) struct Drive {
     cache_offer: Option<Vec<CacheOffer>>,
     /// Motion that found the desktop's queue full.
     held_motion: Option<InputEvent>,
+    sound: ViewerSound,
     born: Instant,
     pipe_due: Instant,
     farewell: Option<(Instant, CloseReason)>,
@@ -92,6 +95,7 @@ enum Wake {
     DesktopGone,
     Read(io::Result<usize>),
     Progress(Option<io::Result<()>>),
+    Sound(SoundWake),
     Frame,
     State,
     Time,
@@ -133,6 +137,7 @@ impl Drive {
             repaint: false,
             cache_offer: None,
             held_motion: None,
+            sound: ViewerSound::new(desktop.peripherals().sound.clone()),
             born: now,
             pipe_due: now + GRAPHICS,
             farewell: farewell.map(|f| (now + f.after, f.reason)),
@@ -180,6 +185,7 @@ impl Drive {
         let mut out = Vec::new();
         let mut events = Vec::new();
         self.rdp.share_numbers(self.seat.desktop().numbers());
+        self.permit_sound();
         self.rdp.start(&mut events, &mut out);
         if let Some(cookie) = self.cookie.take() {
             self.rdp.offer_reconnect(&cookie, &mut out);
@@ -210,6 +216,7 @@ impl Drive {
             follow,
             frames,
             state,
+            sound,
             ..
         } = self;
         tokio::select! {
@@ -219,6 +226,7 @@ impl Drive {
             () = seat.ended() => Wake::DesktopGone,
             read = reader.read_buf(inbound) => Wake::Read(read),
             progress = outbox.progress() => Wake::Progress(progress),
+            sound = sound.next() => Wake::Sound(sound),
             () = made(follow) => Wake::Frame,
             changed = frames.changed() => if changed.is_ok() { Wake::Frame } else { Wake::DesktopGone },
             changed = state.changed() => if changed.is_ok() { Wake::State } else { Wake::DesktopGone },
@@ -244,6 +252,7 @@ impl Drive {
             }
             Wake::Progress(Some(Err(error))) => Err(End::Io(error)),
             Wake::Progress(Some(Ok(()))) => Err(End::Client),
+            Wake::Sound(wake) => self.on_sound_wake(wake),
             Wake::Frame => Ok(()),
             Wake::State => self.show_state(),
             Wake::Time => self.on_time(),
@@ -292,6 +301,7 @@ impl Drive {
             SessionEvent::Bandwidth { elapsed_ms, bytes, .. } => {
                 LinkGauge::on_bandwidth(Instant::now(), bytes, elapsed_ms, &mut self.pacer);
             }
+            SessionEvent::Sound(event) => self.on_sound_event(event),
             SessionEvent::Shutdown => return Err(End::Client),
         }
         Ok(())
