@@ -21,7 +21,11 @@ use crate::{Pipeline, Profile, TileRect, VideoForm, moves};
 #[derive(Debug)]
 pub struct FrameJob {
     pub(crate) generation: Generation,
+    /// What the client shows completely before it.
+    pub(crate) before: Generation,
     pub(crate) tiles: Vec<JobTile>,
+    /// The tile at which the choice begins when there are too many.
+    pub(crate) first: usize,
     pub(crate) fresh: Fresh,
     pub(crate) screen: Box<Screen>,
     pub(crate) profile: Profile,
@@ -38,6 +42,8 @@ pub(crate) struct JobTile {
     pub(crate) index: usize,
     /// Of the pixels; a tile that changed by a copy only has none.
     pub(crate) generation: Option<Generation>,
+    /// Of what the client shows there.
+    pub(crate) before: Generation,
     /// What the client shows there rested before.
     pub(crate) rested: bool,
     /// It changes over and over.
@@ -69,11 +75,6 @@ impl FrameJob {
         self.screen.grid.size()
     }
 
-    /// What the client shows completely after this job; older than the surface's if tiles were left for the next one.
-    pub fn generation(&self) -> Generation {
-        self.generation
-    }
-
     /// How many tiles it holds.
     pub fn tiles(&self) -> usize {
         self.tiles.len()
@@ -82,11 +83,6 @@ impl FrameJob {
     /// Whether it only makes exact what the client has roughly.
     pub fn is_refinement(&self) -> bool {
         self.aim == Aim::Exact
-    }
-
-    /// Bytes of the pixels that it holds.
-    pub fn raw_bytes(&self) -> usize {
-        self.tiles.len() * TILE_BYTES
     }
 
     /// Encodes. Work that another viewer of the same surface has done already is taken from the surface's cache.
@@ -102,7 +98,11 @@ impl FrameJob {
             Lossless::Raw
         };
         let frame = EncodedFrame {
-            generation: self.generation,
+            generation: if self.screen.left.is_empty() {
+                self.generation
+            } else {
+                self.before
+            },
             size: self.size(),
             commands: composer.finish(&self.screen, lossless, self.profile.quant),
         };
@@ -125,9 +125,11 @@ impl FrameJob {
         if is_egfx {
             self.find_moves(composer);
         }
+        self.cut();
         let mut kept = kept.into_iter().peekable();
         let mut video = Vec::new();
         for tile in std::mem::take(&mut self.tiles) {
+            while kept.next_if(|(index, _)| *index < tile.index).is_some() {}
             let key = kept.next_if(|(index, _)| *index == tile.index).map(|(_, key)| key);
             let Some(part) = self.screen.take_in(tile.index, self.fresh.rows(tile.index)) else {
                 continue;
@@ -200,9 +202,42 @@ impl FrameJob {
         self.tiles.extend(further.map(|index| JobTile {
             index,
             generation: None,
+            before: Generation(0),
             rested: false,
             warm: false,
         }));
+    }
+
+    /// Leaves for the next job what exceeds the budget, now that copies cost nothing any more. What rested before goes
+    /// first: an echo of input overtakes a video. Within each, the choice goes round from where the last job stopped.
+    /// The tiles of a video cost the budget nothing: it has its own, and half a picture is worse than none.
+    fn cut(&mut self) {
+        let most = self.profile.byte_budget;
+        if self.tiles.len() * TILE_BYTES <= most {
+            return;
+        }
+        let (count, first, grid, video) = (self.screen.grid.len(), self.first, self.screen.grid, self.video);
+        let turn = |tile: &JobTile| (!tile.rested, (tile.index + count - first) % count);
+        self.tiles.sort_by_key(turn);
+        let mut spent = 0;
+        let mut left = Vec::new();
+        self.tiles.retain(|tile| {
+            let is_video = tile.warm && video.is_some_and(|video| grid.touches(tile.index, video));
+            let cost = if is_video {
+                0
+            } else {
+                self.screen.pixels_to_send(tile.index, self.fresh.rows(tile.index)) * 4
+            };
+            let goes = cost == 0 || spent == 0 || spent + cost <= most;
+            if goes {
+                spent += cost;
+            } else {
+                left.push(*tile);
+            }
+            goes
+        });
+        self.tiles.sort_unstable_by_key(|tile| tile.index);
+        self.screen.left = left;
     }
 
     fn egfx(&mut self, tile: &JobTile, part: TileRect, composer: &mut Composer) {

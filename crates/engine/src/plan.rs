@@ -34,8 +34,8 @@ pub enum Pipeline {
 pub struct Profile {
     /// The way to the client.
     pub pipeline: Pipeline,
-    /// Most bytes of raw pixels per frame, 16 KiB for each tile touched; at least one tile always goes. What does not
-    /// fit stays pending.
+    /// Most bytes of raw pixels to be coded per frame; copies and fills cost nothing, and at least one tile always goes.
+    /// What does not fit stays pending.
     pub byte_budget: usize,
     /// The same for a refinement.
     pub refinement_budget: usize,

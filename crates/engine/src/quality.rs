@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rdpmux_model::RfxQuant;
 
 use crate::Profile;
+use crate::job::TILE_BYTES;
 
 /// Picks the quantiser and the size of frames for one client.
 #[derive(Debug)]
@@ -79,9 +80,10 @@ impl Quality {
         (carried / EXACT_COST) as usize
     }
 
-    /// A frame of `raw` bytes of pixels, no refinement, became `bytes` on a link of so many bytes per second, as far as that is known.
+    /// A frame for which `raw` bytes of pixels were coded, no refinement, became `bytes` on a link of so many bytes per second, as far as that is known.
     pub fn note(&mut self, now: Instant, raw: usize, bytes: usize, bytes_per_second: Option<u64>) {
-        let cost = (bytes as f64 / raw.max(1) as f64).clamp(LEAST_COST, 1.0);
+        // Of a small change most bytes are its frame's.
+        let cost = (bytes as f64 / raw.max(TILE_BYTES) as f64).clamp(LEAST_COST, 1.0);
         self.cost = if cost > self.cost {
             cost
         } else {

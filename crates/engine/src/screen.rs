@@ -3,10 +3,11 @@
 //! comparing with the truth: what changed and changed back costs nothing, and copies come from what is really there.
 
 use rdpmux_model::{Client, Point, Rect, Size, TILE};
-use rdpmux_pixel::{Level, Rows, RowsMut, diff};
+use rdpmux_pixel::{Level, Rows, RowsMut, classify, diff};
 
 use crate::bitmap_cache::BitmapCache;
 use crate::codec::h264::Stream;
+use crate::job::JobTile;
 use crate::moves::Patience;
 use crate::video::Look;
 use crate::{TileGrid, TileRect};
@@ -25,6 +26,8 @@ pub(crate) struct Screen {
     pub(crate) cache: BitmapCache,
     pub(crate) patience: Patience,
     looks: Vec<Look>,
+    /// What the last job had no budget for, in the order in which the next one should take it.
+    pub(crate) left: Vec<JobTile>,
     /// The video that the client has a decoder for, and where it shows.
     pub(crate) stream: Option<(Rect<Client>, Stream)>,
 }
@@ -49,6 +52,7 @@ impl Screen {
             cache: BitmapCache::default(),
             patience: Patience::default(),
             looks: vec![Look::default(); grid.len()],
+            left: Vec::new(),
             stream: None,
         }
     }
@@ -106,6 +110,21 @@ impl Screen {
         }
     }
 
+    /// Pixels of a tile in the rows that have to be sent, if it is to show `source`. One colour costs nothing.
+    pub(crate) fn pixels_to_send(&self, tile: usize, source: Rows<'_>) -> usize {
+        let (x, y, whole) = self.grid.tile(tile);
+        let (width, height) = (whole.width(), whole.height());
+        if classify::single_color(source, width, height).is_some() {
+            return 0;
+        }
+        if !self.tiles[tile].known {
+            return whole.area();
+        }
+        let shown = self.rows(whole.on_surface(x, y));
+        let differs = |row: &usize| shown.row(*row, width * 4) != source.row(*row, width * 4);
+        (0..height).filter(differs).count() * width
+    }
+
     /// Brings a tile to its new pixels and returns what must be sent of it; all of it if it was not known.
     pub(crate) fn take_in(&mut self, tile: usize, source: Rows<'_>) -> Option<TileRect> {
         let (x, y, whole) = self.grid.tile(tile);
@@ -159,6 +178,7 @@ impl Screen {
             cache: self.cache.clone(),
             patience: self.patience.clone(),
             looks: self.looks.clone(),
+            left: self.left.clone(),
             stream: None,
         }
     }

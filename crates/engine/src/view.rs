@@ -42,6 +42,9 @@ struct TileState {
     lost: bool,
 }
 
+/// Tiles of one job at most: a 4K screen.
+const MOST_TILES: usize = Profile::BYTE_BUDGET / TILE_BYTES;
+
 /// Since when a tile must be unchanged to count as at rest.
 #[derive(Debug, Clone)]
 struct Rest {
@@ -117,7 +120,8 @@ impl ClientView {
     }
 
     /// Whether a job would find nothing to send, refinement aside.
-    pub fn is_current(&self, reader: &SurfaceReader) -> bool {
+    pub fn is_current(&mut self, reader: &SurfaceReader) -> bool {
+        self.take_back();
         let frame = reader.frame();
         self.complete == frame.generation && self.grid.size() == frame.size
     }
@@ -136,8 +140,9 @@ impl ClientView {
         if self.complete == frame.generation {
             return None;
         }
+        let before = self.complete;
         let video = self.find_video(profile);
-        let (mut tiles, left) = self.pick_changed(&frame, profile.byte_budget, video);
+        let (tiles, left) = self.pick_changed(&frame);
         self.is_partial = left;
         if !left {
             self.complete = frame.generation;
@@ -145,7 +150,6 @@ impl ClientView {
         if tiles.is_empty() {
             return None;
         }
-        tiles.sort_unstable_by_key(|tile| tile.index);
         let mut screen = self.screen.take()?;
         let mut fresh = Fresh::new(self.grid);
         for tile in &tiles {
@@ -158,7 +162,7 @@ impl ClientView {
             }
         }
         let job = self.job(reader, screen, fresh, tiles, *profile, Aim::Fast);
-        Some(FrameJob { video, ..job })
+        Some(FrameJob { video, before, ..job })
     }
 
     /// Picks tiles that the client has only roughly and that are at rest; the job makes them exact. `None` if there is
@@ -184,6 +188,7 @@ impl ClientView {
             .map(|index| JobTile {
                 index,
                 generation: None,
+                before: Generation(0),
                 rested: true,
                 warm: false,
             })
@@ -249,12 +254,31 @@ impl ClientView {
 
     /// Takes the screen back from a finished job. Returns its size; 0 × 0 if there is none.
     fn take_back(&mut self) -> Size {
-        if let Some(screen) = self.back.lock().take() {
+        let back = self.back.lock().take();
+        if let Some(screen) = back {
             self.screen = Some(screen);
+            self.note_left();
         }
         self.screen
             .as_ref()
             .map_or(Size::default(), |screen| screen.grid.size())
+    }
+
+    /// What a job had no budget for is pending again.
+    fn note_left(&mut self) {
+        let left = self.screen.as_mut().map(|screen| std::mem::take(&mut screen.left));
+        let left = left.unwrap_or_default();
+        let Some(next) = left.iter().find(|tile| !tile.rested).or(left.first()) else {
+            return;
+        };
+        self.cursor = next.index;
+        for tile in &left {
+            // What was asked for again meanwhile stays lost.
+            let sent = &mut self.tiles[tile.index].sent;
+            *sent = (*sent).min(tile.before);
+        }
+        self.complete = Generation(0);
+        self.is_partial = true;
     }
 
     /// Where the client is shown a video, if it decodes one.
@@ -279,35 +303,29 @@ impl ClientView {
         self.cursor = 0;
     }
 
-    /// Changed tiles until the budget is used up, and whether some were left. What rested before goes first: an echo of
-    /// input overtakes a video. Within each, the choice goes round from where the last job stopped.
-    /// The tiles of a video cost the budget nothing: it has its own, and half a picture is worse than none.
-    fn pick_changed(&mut self, frame: &Frame, budget: usize, video: Option<Rect<Client>>) -> (Vec<JobTile>, bool) {
+    /// Changed tiles, in the order of their numbers, and whether some were left because a job would be too large.
+    fn pick_changed(&mut self, frame: &Frame) -> (Vec<JobTile>, bool) {
         let settled = self.rest.settled;
-        let count = self.tiles.len();
-        let cursor = self.cursor.min(count);
         let changed = |index: usize| {
             let (sent, generation) = (self.tiles[index].sent, frame.damage.generation(index));
             (generation > sent).then_some(JobTile {
                 index,
                 generation: Some(generation),
+                before: sent,
                 rested: sent <= settled,
                 warm: self.video.is_warm(index),
             })
         };
-        let mut tiles: Vec<JobTile> = (cursor..count).chain(0..cursor).filter_map(changed).collect();
-        let is_video = |tile: &JobTile| tile.warm && video.is_some_and(|video| self.grid.touches(tile.index, video));
-        let free = tiles.iter().filter(|tile| is_video(tile)).count();
-        let most = (budget / TILE_BYTES).max(1) + free;
-        if tiles.len() <= most {
-            return (tiles, false);
+        let mut tiles: Vec<JobTile> = (0..self.tiles.len()).filter_map(changed).collect();
+        let left = tiles.len() > MOST_TILES;
+        if left {
+            let start = tiles.partition_point(|tile| tile.index < self.cursor);
+            tiles.rotate_left(start);
+            self.cursor = tiles[MOST_TILES].index;
+            tiles.truncate(MOST_TILES);
+            tiles.sort_unstable_by_key(|tile| tile.index);
         }
-        tiles.sort_by_key(|tile| (!is_video(tile), !tile.rested));
-        if let Some(next) = tiles[most..].iter().find(|tile| !tile.rested).or(tiles.get(most)) {
-            self.cursor = next.index;
-        }
-        tiles.truncate(most);
-        (tiles, true)
+        (tiles, left)
     }
 
     fn job(
@@ -321,7 +339,9 @@ impl ClientView {
     ) -> FrameJob {
         FrameJob {
             generation: self.complete,
+            before: self.complete,
             tiles,
+            first: self.cursor,
             fresh,
             screen,
             profile,

@@ -207,6 +207,24 @@ pub struct EncodedFrame {
     pub commands: Vec<FrameCommand>,
 }
 
+impl EncodedFrame {
+    /// Bytes of the pixels that were coded, 4 for each. What a copy, a fill or the cache brings costs nothing.
+    pub fn raw_bytes(&self) -> usize {
+        let area = |rect: &Rect<Client>| rect.width as usize * rect.height as usize;
+        let pixels = |command: &FrameCommand| match command {
+            FrameCommand::Tile { rect, .. } | FrameCommand::Clear { rect, .. } => area(rect),
+            FrameCommand::Rfx { clip, .. } => clip.iter().map(area).sum(),
+            FrameCommand::Video { regions, .. } => regions.iter().map(|region| area(&region.rect)).sum(),
+            FrameCommand::SolidFill { .. }
+            | FrameCommand::Copy { .. }
+            | FrameCommand::CacheStore { .. }
+            | FrameCommand::CacheShow { .. }
+            | FrameCommand::CacheEvict { .. } => 0,
+        };
+        self.commands.iter().map(pixels).sum::<usize>() * 4
+    }
+}
+
 /// What a client has in store to show, by its own count ([MS-RDPEGFX] 2.2.2.13 `queueDepth`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueueDepth {

@@ -201,3 +201,23 @@ fn an_echo_overtakes_a_video() {
     };
     assert_eq!(echo(&pair.painter.pixels), echo(&picture));
 }
+
+#[test]
+fn a_scroll_of_the_whole_screen_fits_a_small_budget() {
+    let long = Size::new(SIZE.width, SIZE.height * 2);
+    let page = pictures::text(long, 0);
+    let at = |y: u32| page[(y * SIZE.width) as usize * 4..][..SIZE.area() as usize * 4].to_vec();
+    let mut pair = Pair::showing(&at(0), 0);
+    let profile = Profile {
+        byte_budget: 1 << 20,
+        ..Profile::new(EGFX)
+    };
+    for step in 1..6 {
+        let picture = at(step * 48);
+        let rows = SliceRows::new(&picture, SIZE, SIZE.width as usize * 4, PixelFormat::Bgrx32).expect("a picture");
+        pair.writer.commit(&[SIZE.rect()], &rows, Point::new(0, 0));
+        let frame = pair.view.take_job(&pair.reader, &profile).expect("a scroll").encode();
+        pair.painter.paint(&frame);
+        assert!(pair.painter.pixels == picture, "in one frame");
+    }
+}

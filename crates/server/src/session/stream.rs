@@ -64,7 +64,7 @@ struct Follower {
 pub(crate) struct Made {
     /// What the client acknowledges; `None` for what is not a frame but belongs into the stream.
     pub(crate) id: Option<FrameId>,
-    /// Bytes of the pixels that were looked at; `None` for what is no change, such as a refinement.
+    /// Bytes of the pixels that were coded; `None` for what is no change, such as a refinement.
     pub(crate) raw: Option<usize>,
     payload: Payload,
 }
@@ -241,8 +241,9 @@ impl State {
 
 impl Engine {
     fn write(&mut self, job: FrameJob, timestamp: u32) -> Result<Made, FrameError> {
-        let raw = (!job.is_refinement()).then(|| job.raw_bytes());
+        let is_change = !job.is_refinement();
         let frame = job.encode();
+        let raw = is_change.then(|| frame.raw_bytes());
         let (id, payload) = if self.writer.framing().is_some() {
             let frame = self.writer.compress(&[(0, &frame)], timestamp)?;
             (frame.id, Payload::Shared(frame.parts))
