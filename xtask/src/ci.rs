@@ -78,6 +78,7 @@ fn list(options: &Options) -> Result<Vec<Step>> {
         steps.push(step("e2e clients", vec![own(&["e2e", "clients"])?], Echo::Output));
         steps.push(step("e2e qemu", vec![own(&["e2e", "qemu"])?], Echo::Output));
         steps.push(step("e2e graphics", vec![own(&["e2e", "graphics"])?], Echo::Output));
+        steps.push(step("e2e session", vec![own(&["e2e", "session"])?], Echo::Output));
     }
     Ok(steps)
 }

@@ -125,13 +125,16 @@ fn view(options: &Options, index: u32) -> Result<()> {
 }
 
 /// A connection with what was read too much.
-struct Wire<S> {
-    stream: S,
-    ahead: Vec<u8>,
+pub(super) struct Wire<S> {
+    pub(super) stream: S,
+    pub(super) ahead: Vec<u8>,
 }
 
+/// Changes the client's info, which has its login.
+pub(super) type Edit<'a> = &'a dyn Fn(&[u8]) -> Result<Vec<u8>>;
+
 impl<S: Read + Write> Wire<S> {
-    fn new(stream: S) -> Self {
+    pub(super) fn new(stream: S) -> Self {
         Self {
             stream,
             ahead: Vec::new(),
@@ -140,10 +143,19 @@ impl<S: Read + Write> Wire<S> {
 
     /// Goes on with the connection sequence until it is done or wants TLS.
     fn connect(&mut self, connector: &mut ClientConnector) -> Result<()> {
+        self.connect_edited(connector, &|bytes| Ok(bytes.to_vec()))
+    }
+
+    /// The same with changes to the client's info.
+    pub(super) fn connect_edited(&mut self, connector: &mut ClientConnector, edit: Edit<'_>) -> Result<()> {
         loop {
             let is_connected = matches!(
                 state_downcast::<ClientConnectorState>(connector.state()),
                 Some(ClientConnectorState::Connected { .. })
+            );
+            let is_info = matches!(
+                state_downcast::<ClientConnectorState>(connector.state()),
+                Some(ClientConnectorState::SecureSettingsExchange { .. })
             );
             if is_connected || connector.should_perform_security_upgrade() {
                 return Ok(());
@@ -164,12 +176,16 @@ impl<S: Read + Write> Wire<S> {
                     connector.step(&pdu, None, &mut out)?;
                 }
             }
-            self.stream.write_all(out.filled())?;
+            if is_info {
+                self.stream.write_all(&edit(out.filled())?)?;
+            } else {
+                self.stream.write_all(out.filled())?;
+            }
             self.stream.flush()?;
         }
     }
 
-    fn more(&mut self) -> Result<()> {
+    pub(super) fn more(&mut self) -> Result<()> {
         let mut buffer = [0; 65_536];
         match self.stream.read(&mut buffer) {
             Ok(0) => bail!("the server has closed the connection"),
@@ -331,7 +347,7 @@ impl Canvas {
     }
 }
 
-fn config(username: String, password: String) -> Config {
+pub(super) fn config(username: String, password: String) -> Config {
     Config {
         desktop_size: DesktopSize {
             width: bench_pictures::WIDTH as u16,

@@ -17,6 +17,7 @@ mod qmp;
 pub mod report;
 pub(crate) mod sampler;
 pub(crate) mod screen;
+mod session;
 mod slow;
 pub(crate) mod source;
 mod text;
@@ -47,6 +48,8 @@ enum Name {
     Codecs,
     /// Every workload, codec and kind of client: the right picture, exactly where that is promised
     Graphics,
+    /// What a session carries besides pictures: reconnection, commands and so on
+    Session,
     /// All suites
     All,
 }
@@ -81,10 +84,15 @@ pub fn run(options: &Options) -> Result<()> {
     } else {
         Ok(())
     };
+    let session = if matches!(options.suite, Name::Session | Name::All) {
+        session::run(only)
+    } else {
+        Ok(())
+    };
     let codecs = if matches!(options.suite, Name::All) {
         codecs::run(only)
     } else {
         Ok(())
     };
-    clients.and(qemu).and(graphics).and(codecs)
+    clients.and(qemu).and(graphics).and(session).and(codecs)
 }

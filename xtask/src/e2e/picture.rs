@@ -85,6 +85,29 @@ impl Picture {
         Ok(Self { width, height, pixels })
     }
 
+    /// Reads a PNG of 24 bits per pixel.
+    ///
+    /// # Errors
+    /// When it is of another form.
+    pub fn from_png(bytes: &[u8]) -> Result<Self> {
+        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info()?;
+        let mut rows = vec![0; reader.output_buffer_size().context("a picture beyond all memory")?];
+        let info = reader.next_frame(&mut rows)?;
+        ensure!(
+            info.color_type == png::ColorType::Rgb,
+            "colours of type {:?}",
+            info.color_type
+        );
+        let pixels = rows[..info.buffer_size()].chunks_exact(3);
+        Ok(Self {
+            width: usize::try_from(info.width)?,
+            height: usize::try_from(info.height)?,
+            pixels: pixels
+                .map(|rgb| u32::from_be_bytes([0, rgb[0], rgb[1], rgb[2]]))
+                .collect(),
+        })
+    }
+
     /// Writes a PNG.
     ///
     /// # Errors

@@ -56,6 +56,15 @@ impl Qmp {
         }
     }
 
+    /// Whether QEMU has told of this event.
+    ///
+    /// # Errors
+    /// When QEMU is gone.
+    pub fn saw(&mut self, event: &str) -> Result<bool> {
+        self.run("query-status", &json!({}))?;
+        Ok(self.events.iter().any(|name| name == event))
+    }
+
     /// QEMU's own picture of the screen; `scratch` is where the file may lie for a moment.
     ///
     /// # Errors

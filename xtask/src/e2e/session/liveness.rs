@@ -1,0 +1,214 @@
+//! Cut links, replayed cookies, and what clients are told when their session ends.
+
+use super::light_login::log_in;
+use super::proxy::{Cut, Proxy};
+use crate::e2e::client::{Client, Config, Kind};
+use crate::e2e::clients::demo;
+use crate::e2e::daemon::{self, Daemon};
+use crate::e2e::qemu::{PASSWORD, configure, serve};
+use crate::e2e::report::{Case, Suite};
+use crate::e2e::text::Font;
+use crate::e2e::vm::{Guest, Qemu, Vm};
+use crate::e2e::wait;
+use crate::steps;
+use anyhow::{Context, Result, ensure};
+use embedded_graphics::mono_font::ascii::FONT_10X20;
+use ironrdp_pdu::rdp::session_info::ServerAutoReconnect;
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Adds the cases of this file.
+pub fn cases(suite: &mut Suite) {
+    suite.case("a client comes back by itself when its link was cut", |case| {
+        cut_links(case)
+    });
+    suite.case("a replayed reconnect cookie is refused", replays);
+    suite.case("clients are told why they are disconnected", reasons);
+}
+
+const SIZE: (usize, usize) = (1024, 768);
+const CUT: Duration = wait::seconds(5);
+
+/// Both FreeRDPs at once: one whose old connection the server still holds for alive, and one where both ends know.
+fn cut_links(case: &Case) -> Result<String> {
+    let daemon = demo(&case.folder)?;
+    let mut figures = Vec::new();
+    for (name, kind, more, whom, desktop) in [
+        ("freerdp3", Kind::FreeRdp3, &["/sec:nla", "/gfx"], Cut::Client, 0),
+        ("freerdp2", Kind::FreeRdp2, &["/sec:tls", "/gfx"], Cut::Both, 1),
+    ] {
+        let figure = cut_link(case, &daemon, name, kind, more, whom, desktop);
+        figures.push(figure.with_context(|| name)?);
+    }
+    Ok(figures.join("; "))
+}
+
+fn cut_link(
+    case: &Case,
+    daemon: &Daemon,
+    name: &str,
+    kind: Kind,
+    more: &[&str],
+    whom: Cut,
+    desktop: usize,
+) -> Result<String> {
+    let proxy = Proxy::start(&daemon.address)?;
+    let desktop = &daemon.desktops[desktop];
+    let config = Config {
+        kind,
+        address: &proxy.address,
+        user: &desktop.login(),
+        password: &desktop.password,
+        size: SIZE,
+        more: &[more, &["+auto-reconnect"]].concat(),
+        host: None,
+    };
+    let mut client = Client::start(&case.folder, name, &config)?;
+    let font = Font::of(&FONT_10X20);
+    shows(&mut client, case, &font, &desktop.name)?;
+    type_and_see(&mut client, case, &font, "before.")?;
+    let back = format!("desktop={} lost=", desktop.name);
+    ensure!(
+        !daemon.process.output().contains(&back),
+        "it came back before it was cut"
+    );
+    proxy.cut(whom, CUT)?;
+    let restored = Instant::now();
+    wait::for_true(wait::seconds(25), "the client comes back", || {
+        client.process.check()?;
+        Ok(daemon.process.output().contains(&back))
+    })?;
+    let delay = restored.elapsed();
+    // The desktop still knows what was typed; the same client goes on typing.
+    type_and_see(&mut client, case, &font, "after.")?;
+    let ended = match whom {
+        Cut::Client => "the client came back by another connection",
+        Cut::Both => "the connection ended",
+    };
+    wait::for_true(wait::seconds(5), "the lost session's end", || {
+        Ok(daemon.process.output().contains(ended))
+    })?;
+    Ok(format!("{name} back {:.1} s after the cut of 5 s", delay.as_secs_f64()))
+}
+
+fn shows(client: &mut Client, case: &Case, font: &Font, text: &str) -> Result<()> {
+    client
+        .wait_for(&case.folder, wait::seconds(20), text, SIZE, |picture| {
+            font.find(picture, text).is_some()
+        })
+        .map(drop)
+}
+
+fn type_and_see(client: &mut Client, case: &Case, font: &Font, text: &str) -> Result<()> {
+    client.display.type_text(text)?;
+    shows(client, case, font, text)
+}
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+fn replays(case: &Case) -> Result<String> {
+    let daemon = demo(&case.folder)?;
+    let desktop = daemon.desktops[0].clone();
+    let login = desktop.login();
+    let lost = log_in(&daemon.address, HERE, (&login, &desktop.password), None)?;
+    let cookie = lost.cookie.clone();
+    drop(lost);
+    let attempt =
+        |from, user: &str, cookie: &ServerAutoReconnect| log_in(&daemon.address, from, (user, ""), Some(cookie));
+    let refused = |from, user: &str, cookie: &ServerAutoReconnect, reason: &str| -> Result<()> {
+        ensure!(attempt(from, user, cookie).is_err(), "it got in: {reason}");
+        wait::for_true(wait::seconds(5), reason, || {
+            let log = daemon.process.output();
+            Ok(log
+                .lines()
+                .any(|line| line.contains("cookie refused") && line.contains(reason)))
+        })
+    };
+    refused(ELSEWHERE, &login, &cookie, "it was given to 127.0.0.1")?;
+    refused(HERE, "guest#north", &cookie, "another user's")?;
+    let mut forged = cookie.clone();
+    forged.random_bits[0] ^= 1;
+    refused(HERE, &login, &forged, "its proof is wrong")?;
+    let mut foreign = cookie.clone();
+    foreign.logon_id = 4_000_000;
+    refused(HERE, &login, &foreign, "no such cookie")?;
+    let back = attempt(HERE, &login, &cookie).context("the owner's own cookie")?;
+    ensure!(back.cookie != cookie, "the same cookie was given twice");
+    refused(HERE, &login, &cookie, "it was used already")?;
+    // A refused cookie does not stand in the way of a right password.
+    log_in(
+        &daemon.address,
+        ELSEWHERE,
+        (&login, &desktop.password),
+        Some(&back.cookie),
+    )
+    .context("a refused cookie with the right password")?;
+    Ok("refused from another address, for another user, forged, foreign and used; taken once from its owner without a password".to_owned())
+}
+
+/// How long nothing may be typed in this case.
+const IDLE: u64 = 10;
+
+fn reasons(case: &Case) -> Result<String> {
+    let socket = case.sockets.path().join("admin.sock");
+    let config = configure(
+        case,
+        &format!("admin_socket = {socket:?}\n[limits]\nidle_seconds = {IDLE}\n"),
+    )?;
+    let daemon = serve(case, &config, &[])?;
+    let mut double = Vm::start(case, "web1", Qemu::V7, &Guest::Grub, &["-device", "virtio-gpu-pci"])?;
+    daemon.wait_for_machine("web1")?;
+    let view = |name: &str, user: &str, kind| {
+        let config = Config {
+            kind,
+            address: &daemon.address,
+            user,
+            password: PASSWORD,
+            size: SIZE,
+            more: &["+auto-reconnect"],
+            host: None,
+        };
+        Client::start(&case.folder, name, &config)
+    };
+    let mut told = Vec::new();
+    let mut expect = |name: &str, mut client: Client, word: &str| -> Result<()> {
+        let said = client
+            .wait_for_end(wait::seconds(20))
+            .with_context(|| format!("{name}: the client stays"))?;
+        ensure!(said.contains(word), "{name}: the client does not say {word}:\n{said}");
+        told.push(format!("{name} {word}"));
+        Ok(())
+    };
+    let operator = |words: &[&str]| {
+        let mut command = Command::new(daemon::program());
+        steps::output(command.args(words).arg("--socket").arg(&socket))
+    };
+    let joined = |user: &str| {
+        wait::for_true(wait::seconds(20), "the client has a session", || {
+            Ok(operator(&["sessions"])?.contains(user))
+        })
+    };
+    let idle = view("idle", "victor#web1", Kind::FreeRdp3)?;
+    let closed = view("closed", "bob#web1", Kind::FreeRdp3)?;
+    joined("bob")?;
+    operator(&["disconnect", "--user", "bob"])?;
+    expect("disconnected", closed, "ERRINFO_RPC_INITIATED_DISCONNECT")?;
+    let off = view("off", "bob#web1", Kind::FreeRdp2)?;
+    joined("bob")?;
+    operator(&["disconnect", "--user", "bob", "--logoff"])?;
+    expect("logged off", off, "ERRINFO_RPC_INITIATED_LOGOFF")?;
+    expect("idle", idle, "ERRINFO_IDLE_TIMEOUT")?;
+    // The machine comes back with one head: the desktop of its second head is gone for good.
+    let removed = view("removed", "alice#web1/1", Kind::FreeRdp3)?;
+    joined("alice")?;
+    double.process.kill();
+    let _single = Vm::start(case, "web1", Qemu::V7, &Guest::Grub, &[])?;
+    expect("removed", removed, "ERRINFO_CB_DESTINATION_NOT_FOUND")?;
+    ensure!(
+        !daemon.process.output().contains("comes back by its reconnect cookie"),
+        "a client that was sent away came back by itself"
+    );
+    Ok(told.join(", "))
+}
