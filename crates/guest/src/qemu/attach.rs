@@ -77,6 +77,8 @@ pub(super) struct Attachment {
     pub(super) uuid: Option<String>,
     pub(super) version: Option<Version>,
     pub(super) shared_frames: SharedFrames,
+    /// Whether listeners may come and go.
+    pub(super) may_rest: bool,
     pub(super) notice: Option<Notice>,
     /// Whether its sound may be asked for: QEMU 7.2 crashes if it is, on a connection of two peers.
     pub(super) has_safe_sound: bool,
@@ -110,6 +112,7 @@ async fn through_qmp(path: &Path, stay: bool) -> Result<Attachment, AttachError>
         uuid: text(&uuid["UUID"]).filter(|uuid| !is_nil(uuid)),
         version: Some(version),
         shared_frames: shared_frames(version),
+        may_rest: may_rest(version),
         notice: (status["running"] == false).then_some(Notice::Paused),
         has_safe_sound: version.major >= 8,
     })
@@ -122,6 +125,12 @@ fn shared_frames(version: Version) -> SharedFrames {
     } else {
         SharedFrames::Never
     }
+}
+
+/// QEMU 10.0 keeps the socket of every listener that left, so that viewers who come and go would use up its descriptors.
+/// 7.2 closes it; what is between was not tried.
+fn may_rest(version: Version) -> bool {
+    version.major == 7
 }
 
 /// Gives QEMU one end of a socket pair as its D-Bus client. Whoever was its client before is thrown off.
@@ -165,6 +174,7 @@ async fn on_bus(address: &str, vm: Option<&str>) -> Result<Attachment, AttachErr
         version: None,
         // Nothing on the bus tells the version.
         shared_frames: SharedFrames::Never,
+        may_rest: false,
         notice: None,
         has_safe_sound: true,
     })

@@ -83,6 +83,7 @@ struct Connected {
     /// One for each head; none while the head rests.
     listeners: Vec<Option<Listener>>,
     shared_frames: SharedFrames,
+    may_rest: bool,
     ended: mpsc::Receiver<Ended>,
     ended_sender: mpsc::Sender<Ended>,
 }
@@ -155,6 +156,7 @@ impl Machine {
             name,
             uuid,
             shared_frames,
+            may_rest,
             notice,
             has_safe_sound,
             ..
@@ -180,6 +182,7 @@ impl Machine {
             consoles,
             listeners: Vec::new(),
             shared_frames,
+            may_rest,
             ended,
             ended_sender,
         };

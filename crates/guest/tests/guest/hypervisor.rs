@@ -19,6 +19,9 @@ use crate::viewer::LIMIT;
 pub const MEMTEST: &[&str] = &["-kernel", "/boot/memtest86+x64.bin"];
 pub const GRUB: &[&str] = &["-cdrom", "/usr/lib/grub-rescue/grub-rescue-cdrom.iso"];
 
+/// The distribution's QEMU, 7.2 on Debian 12; displays rest with version 7 only.
+pub const QEMU7: &str = "qemu-system-x86_64";
+
 /// The QEMUs of this machine: the distribution's, and a current one if it was set up.
 pub fn programs() -> Vec<String> {
     let newer = std::env::var("RDPMUX_QEMU10").unwrap_or_else(|_| {
@@ -119,6 +122,15 @@ impl Hypervisor {
         let bytes = std::fs::read(&path).expect("dump");
         let (size, pixels) = picture::read_ppm(&bytes);
         (size, pixels.to_vec())
+    }
+
+    /// Sockets that QEMU has open.
+    pub fn sockets(&self) -> usize {
+        let links = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("descriptors");
+        let targets = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
+        targets
+            .filter(|target| target.to_string_lossy().starts_with("socket:"))
+            .count()
     }
 
     /// Resident memory in MiB.

@@ -59,7 +59,7 @@ fn serve(mut socket: UnixStream, console: Console, runtime: &tokio::runtime::Han
     let mut console = Some(console);
     let mut display = None;
     let mut descriptor = None;
-    let greeting = json!({"QMP": {"version": {"qemu": {"major": 10, "minor": 0, "micro": 0}}, "capabilities": []}});
+    let greeting = json!({"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}}, "capabilities": []}});
     say(&mut socket, &greeting);
     while let Some((line, passed)) = receive(&mut socket) {
         descriptor = passed.or(descriptor);

@@ -12,7 +12,7 @@ use rdpmux_model::{Audience, Presence, Size};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::hypervisor::{GRUB, Hypervisor, MEMTEST, programs, qmp_path};
+use crate::hypervisor::{GRUB, Hypervisor, MEMTEST, QEMU7, qmp_path};
 use crate::impostor::{call, pose_as_qemu};
 use crate::picture::{self, differing};
 use crate::viewer::Viewer;
@@ -89,60 +89,60 @@ async fn compare(viewer: &mut Viewer, qemu: &mut Hypervisor, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn qemu_that_rested_shows_its_present_picture_first_and_its_end_is_noticed() {
-    for (index, program) in programs().iter().enumerate() {
-        let directory = TempDir::new().expect("directory");
-        let mut qemu = Hypervisor::start(program, &directory, &[&["-vga", "std"], MEMTEST].concat());
-        let mut viewer = viewer(&directory).await;
+    let directory = TempDir::new().expect("directory");
+    let mut qemu = Hypervisor::start(QEMU7, &directory, &[&["-vga", "std"], MEMTEST].concat());
+    let mut viewer = viewer(&directory).await;
+    viewer
+        .until_picture("memtest", |size, pixels| {
+            size == Size::new(720, 400) && lit(pixels) > 500
+        })
+        .await;
+    let watched = qemu.sockets();
+    for round in 0..3 {
+        look(&mut viewer, 0).await;
         viewer
-            .until_picture("memtest", |size, pixels| {
-                size == Size::new(720, 400) && lit(pixels) > 500
+            .until_picture("a socket less in qemu", |_, _| qemu.sockets() + 1 == watched)
+            .await;
+        let generation = viewer.head().surface.generation();
+        // The guest draws on, which only QEMU itself knows.
+        let (_, before) = qemu.screendump();
+        viewer
+            .until_picture("a guest that draws on", |_, _| {
+                differing(&before, &qemu.screendump().1) > 0
             })
             .await;
-        for round in 0..3 {
-            look(&mut viewer, 0).await;
-            let generation = viewer.head().surface.generation();
-            // The guest draws on, which only QEMU itself knows.
-            let (_, before) = qemu.screendump();
-            viewer
-                .until_picture("a guest that draws on", |_, _| {
-                    differing(&before, &qemu.screendump().1) > 0
-                })
-                .await;
-            assert_eq!(viewer.head().surface.generation(), generation);
-            compare(&mut viewer, &mut qemu, &format!("rested-{index}-{round}")).await;
-        }
-        look(&mut viewer, 0).await;
-        drop(qemu);
-        viewer
-            .until_state("gone", |state| matches!(state.presence, Presence::Gone { .. }))
-            .await;
-        assert!(!viewer.head().state.borrow().resting);
+        assert_eq!(viewer.head().surface.generation(), generation);
+        compare(&mut viewer, &mut qemu, &format!("rested-{round}")).await;
     }
+    look(&mut viewer, 0).await;
+    drop(qemu);
+    viewer
+        .until_state("gone", |state| matches!(state.presence, Presence::Gone { .. }))
+        .await;
+    assert!(!viewer.head().state.borrow().resting);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn modes_change_and_keys_arrive_while_a_display_rests() {
-    for (index, program) in programs().iter().enumerate() {
-        let directory = TempDir::new().expect("directory");
-        let mut qemu = Hypervisor::start(program, &directory, &[&["-vga", "std", "-S"], GRUB].concat());
-        let mut viewer = viewer(&directory).await;
-        viewer
-            .until_state("running", |state| state.presence == Presence::Running)
-            .await;
-        look(&mut viewer, 0).await;
-        qemu.command("cont", &json!({}));
-        viewer
-            .until_picture("menu in qemu", |_, _| bright(&qemu.screendump().1) > 20_000)
-            .await;
-        viewer.press(0x2E, false).await;
-        viewer
-            .until_picture("command line in qemu", |_, _| {
-                (500..12_000).contains(&bright(&qemu.screendump().1))
-            })
-            .await;
-        assert!(viewer.head().state.borrow().resting);
-        compare(&mut viewer, &mut qemu, &format!("rested-grub-{index}")).await;
-    }
+    let directory = TempDir::new().expect("directory");
+    let mut qemu = Hypervisor::start(QEMU7, &directory, &[&["-vga", "std", "-S"], GRUB].concat());
+    let mut viewer = viewer(&directory).await;
+    viewer
+        .until_state("running", |state| state.presence == Presence::Running)
+        .await;
+    look(&mut viewer, 0).await;
+    qemu.command("cont", &json!({}));
+    viewer
+        .until_picture("menu in qemu", |_, _| bright(&qemu.screendump().1) > 20_000)
+        .await;
+    viewer.press(0x2E, false).await;
+    viewer
+        .until_picture("command line in qemu", |_, _| {
+            (500..12_000).contains(&bright(&qemu.screendump().1))
+        })
+        .await;
+    assert!(viewer.head().state.borrow().resting);
+    compare(&mut viewer, &mut qemu, "rested-grub").await;
 }
 
 /// Pixels of four bytes that are not dark.

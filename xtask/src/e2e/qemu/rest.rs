@@ -3,6 +3,7 @@
 use super::{configure, serve, viewer};
 use crate::bench::e2e::usage;
 use crate::e2e::client::{Client, Kind};
+use crate::e2e::clients::{Fidelity, compare};
 use crate::e2e::daemon::Daemon;
 use crate::e2e::picture::Picture;
 use crate::e2e::report::{Case, Suite};
@@ -13,11 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Adds the cases of this file.
 pub fn cases(suite: &mut Suite) {
-    for qemu in Qemu::ALL {
-        suite.case(&format!("{} rests while nobody looks", qemu.label()), |case| {
-            rests(case, qemu)
-        });
-    }
+    // QEMU 10 leaks the socket of a listener that leaves, and is therefore not let rest.
+    suite.case("qemu7.2 rests while nobody looks", |case| rests(case, Qemu::V7));
 }
 
 const SIZE: (usize, usize) = (1280, 800);
@@ -38,6 +36,7 @@ fn rests(case: &Case, qemu: Qemu) -> Result<String> {
     let mut first = viewer(case, "first", &daemon, "alice", Kind::FreeRdp3, &["/gfx"])?;
     first.wait_for_any(&case.folder, wait::seconds(20), SIZE)?;
     let (watched, _) = load(&mut vm)?;
+    let sockets_watched = sockets(&vm)?;
     let rests = count(&daemon, RESTS);
     drop(first);
     let left = Instant::now();
@@ -50,15 +49,15 @@ fn rests(case: &Case, qemu: Qemu) -> Result<String> {
         frames > 20,
         "the guest drew only {frames} frames while its display rested"
     );
+    let sockets_resting = sockets(&vm)?;
     ensure!(
-        resting < watched / 2.0,
-        "QEMU used {watched:.1} % of a processor for its display and {resting:.1} % at rest"
+        sockets_resting + 1 == sockets_watched,
+        "QEMU had {sockets_watched} sockets with a viewer and has {sockets_resting} without"
     );
     vm.pause()?;
     let mut second = viewer(case, "second", &daemon, "alice", Kind::FreeRdp3, &["/gfx"])?;
     let pictures = arrival(&daemon, &mut second)?;
     let dump = vm.screendump()?;
-    let (delay, _) = pictures.last().context("no picture")?;
     for (at, picture) in &pictures {
         let wrong = wrong_pixels(picture, &dump);
         if wrong > 0 {
@@ -70,19 +69,21 @@ fn rests(case: &Case, qemu: Qemu) -> Result<String> {
             at.as_millis()
         );
     }
-    let first_whole = pictures.iter().find(|(_, picture)| picture.differing(&dump) == 0);
-    let (exact, _) = first_whole.with_context(|| format!("not exact within {} ms", delay.as_millis()))?;
+    let (right, _) = pictures.first().context("no picture")?;
     ensure!(
-        *exact < wait::seconds(1),
-        "exact only {} ms after the join",
-        exact.as_millis()
+        *right < wait::seconds(1),
+        "the first picture came {} ms after the join",
+        right.as_millis()
     );
+    let exact = compare(case, &mut second, "second", Fidelity::Exact, || vm.screendump())?;
+    ensure!(sockets(&vm)? == sockets_watched, "the listener is not back");
     vm.resume()?;
+    // Processor time is told and not judged: a few ticks, most of them the guest's graphics card.
     Ok(format!(
         "QEMU's display work {watched:.1} % → {resting:.1} % of a processor {:.1} s after the last viewer, {frames} frames \
-         drawn meanwhile; next viewer exact {} ms after joining, shown again in {}",
+         drawn meanwhile; next viewer sees the present {} ms after joining ({exact}), shown again in {}",
         grace.as_secs_f64(),
-        exact.as_millis(),
+        right.as_millis(),
         last_word(&daemon, WAKES),
     ))
 }
@@ -95,6 +96,15 @@ fn load(vm: &mut Vm) -> Result<(f64, u32)> {
     let used = usage::time(&ids).saturating_sub(before);
     let percent = used.as_secs_f64() * 100.0 / started.elapsed().as_secs_f64();
     Ok((percent, vm.frames().saturating_sub(frames)))
+}
+
+/// Sockets that QEMU has open: a listener is one.
+fn sockets(vm: &Vm) -> Result<usize> {
+    let links = std::fs::read_dir(format!("/proc/{}/fd", vm.process.id()))?;
+    let targets = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
+    Ok(targets
+        .filter(|target| target.to_string_lossy().starts_with("socket:"))
+        .count())
 }
 
 /// All that a client shows from its join on, for a second after its first picture, by the time since the join.
@@ -124,10 +134,13 @@ fn arrival(daemon: &Daemon, client: &mut Client) -> Result<Vec<(Duration, Pictur
     Ok(pictures)
 }
 
-/// Pixels that are shown and wrong; what is still black is not shown yet.
+/// Pixels that are shown and wrong; what is still black is not shown yet. The photo at the upper right does not move and
+/// may be rough at first.
 fn wrong_pixels(picture: &Picture, dump: &Picture) -> usize {
-    let both = picture.pixels.iter().zip(&dump.pixels);
-    both.filter(|(shown, right)| **shown != 0 && shown != right).count()
+    let is_photo = |at: usize| (980..1240).contains(&(at % SIZE.0)) && (40..280).contains(&(at / SIZE.0));
+    let both = picture.pixels.iter().zip(&dump.pixels).enumerate();
+    both.filter(|(at, (shown, right))| **shown != 0 && shown != right && !is_photo(*at))
+        .count()
 }
 
 fn count(daemon: &Daemon, words: &str) -> usize {

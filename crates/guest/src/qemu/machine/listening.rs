@@ -93,13 +93,16 @@ impl Machine {
 
     /// When the next head may rest.
     pub(super) fn rest_due(&self, connected: &Connected) -> Option<Instant> {
+        if !connected.may_rest {
+            return None;
+        }
         let listening = self.heads.iter().zip(&connected.listeners);
         let idle = listening.filter_map(|(head, listener)| listener.as_ref().and(head.idle_since()));
         idle.min().map(|since| since + self.config.rest_after)
     }
 
-    /// Closes the listeners of the heads that nobody has looked at for long enough. Without any, QEMU 7.2 and 10 have no
-    /// refresh timer and convert no picture; the guest draws on.
+    /// Closes the listeners of the heads that nobody has looked at for long enough. Without any, QEMU has no refresh
+    /// timer and converts no picture; the guest draws on.
     pub(super) async fn rest(&mut self, connected: &mut Connected) -> Option<End> {
         let now = Instant::now();
         for index in 0..connected.listeners.len() {
