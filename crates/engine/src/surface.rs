@@ -415,6 +415,15 @@ impl Frame {
         .is_some()
     }
 
+    /// Copies pixels of a row from column `x` on, as many as there are.
+    pub(crate) fn copy_row(&self, x: u32, y: u32, out: &mut [u8]) {
+        if x < self.size.width && y < self.size.height {
+            let start = y as usize * self.stride() + x as usize * 4;
+            let len = out.len().min((self.size.width - x) as usize * 4);
+            out[..len].copy_from_slice(&self.pixels[start..start + len]);
+        }
+    }
+
     /// Appends the pixels of a tile, row by row without padding.
     pub(crate) fn copy_tile(&self, index: usize, out: &mut Vec<u8>) {
         let (x, y, whole) = self.damage.grid.tile(index);

@@ -2,7 +2,7 @@
 //! receivers freely; a backend never waits for any of them.
 
 use rdpmux_engine::SurfaceReader;
-use rdpmux_model::{Audience, Generation, HeadState, InputEvent, Pcm};
+use rdpmux_model::{Audience, Generation, HeadShape, HeadState, InputEvent, Pcm};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::power::PowerPort;
@@ -25,6 +25,8 @@ pub struct HeadPort {
     /// How many look, told by the owner. While nobody does for a while, a backend may let the guest's display rest
     /// ([`HeadState::resting`]). An owner that says nothing always gets pictures.
     pub audience: watch::Sender<Audience>,
+    /// What the head should be like; `None`: as the guest pleases. Latest wins. Not every guest can follow.
+    pub shape: watch::Sender<Option<HeadShape>>,
 }
 
 impl HeadPort {

@@ -147,6 +147,7 @@ impl GuestSink {
             state: state_seen,
             input,
             audience: watch::Sender::default(),
+            shape: watch::Sender::new(None),
         };
         let sink = Self {
             surface: writer,

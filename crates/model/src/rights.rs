@@ -13,15 +13,18 @@ pub struct Rights {
     pub power: bool,
     /// May hear the machine, and speak into its microphone.
     pub sound: SoundRight,
+    /// With `control`: the guest's heads may take the sizes of its monitors.
+    pub resize: bool,
 }
 
 impl Rights {
-    /// See, hear, type and click.
+    /// See, hear, type, click and resize.
     pub const CONTROL: Self = Self {
         view: true,
         control: true,
         power: false,
         sound: SoundRight::Out,
+        resize: true,
     };
     /// See and hear only.
     pub const VIEW: Self = Self {
@@ -29,6 +32,7 @@ impl Rights {
         control: false,
         power: false,
         sound: SoundRight::Out,
+        resize: false,
     };
     /// See the screen, and switch the machine.
     pub const POWER: Self = Self {
@@ -36,5 +40,11 @@ impl Rights {
         control: false,
         power: true,
         sound: SoundRight::Out,
+        resize: false,
     };
+
+    /// Whether the user may decide how large heads are.
+    pub const fn may_resize(self) -> bool {
+        self.view && self.control && self.resize
+    }
 }

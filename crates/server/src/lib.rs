@@ -22,7 +22,7 @@ pub mod typing;
 pub use access::{Accounts, Denied, Directory, NtHash};
 pub use chord::{Chord, NoChord};
 pub use config::{Limits, Logins, Reconnect, Routing, ServerConfig};
-pub use desktop::{Desktop, DesktopEnded, DesktopHandle, DesktopSource, Hand, Peripherals};
+pub use desktop::{Desktop, DesktopEnded, DesktopHandle, DesktopSource, Hand, HeadSource, Heads, Peripherals};
 pub use listen::{Stop, Stopper, serve, stop_pair};
 pub use rdpmux_rdp::CloseReason;
 pub use sessions::{SessionFacts, Sessions};

@@ -199,11 +199,20 @@ async fn complete(
                 handshake.credssp_done();
             }
             Step::ChooseDesktop(client) => {
-                let Some(found) = decide(&client, login.take(), hints, door).await else {
+                let Some(mut found) = decide(&client, login.take(), hints, door).await else {
                     return Err(refuse(&mut handshake, link, client).await);
                 };
-                let size = found.verdict.as_ref().map(|grant| grant.desktop.surface().size());
-                handshake.set_desktop(size.unwrap_or(NO_DESKTOP));
+                if let Ok(grant) = &mut found.verdict {
+                    let monitors = client.monitors.as_ref().map_or(1, |layout| layout.monitors().len());
+                    grant.desktop = grant.desktop.for_monitors(monitors);
+                }
+                if let Err(refused) = &client.monitors {
+                    tracing::info!(user = %found.user, %refused, "the client's monitors are refused");
+                }
+                handshake.set_desktop(match &found.verdict {
+                    Ok(grant) => grant.desktop.shape(grant.rights),
+                    Err(_) => NO_DESKTOP.into(),
+                });
                 decided = Some(found);
             }
             Step::Established => break,

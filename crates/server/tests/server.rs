@@ -64,6 +64,7 @@ async fn house(limits: Limits, logins: Logins) -> House {
         input,
         peripherals: Peripherals::default(),
         audience: watch::Sender::default(),
+        head: None,
     };
     let desktop = Desktop::spawn(DesktopName::new("web1").unwrap(), source);
     // The guest's side lives as long as the process.

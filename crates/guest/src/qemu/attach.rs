@@ -82,6 +82,8 @@ pub(super) struct Attachment {
     pub(super) notice: Option<Notice>,
     /// Whether its sound may be asked for: QEMU 7.2 crashes if it is, on a connection of two peers.
     pub(super) has_safe_sound: bool,
+    /// Each tablet was given to a head.
+    pub(super) tablet_per_head: bool,
 }
 
 /// Attaches to the QEMU of `config`.
@@ -102,6 +104,7 @@ async fn through_qmp(path: &Path, stay: bool) -> Result<Attachment, AttachError>
     let name = qmp.command("query-name", json!({})).await?;
     let uuid = qmp.command("query-uuid", json!({})).await?;
     let status = qmp.command("query-status", json!({})).await?;
+    let tablet_per_head = tablet_per_head(&mut qmp).await?;
     let socket = add_client(&mut qmp).await?;
     let connecting = Builder::unix_stream(socket).p2p().build();
     let connection = within("authentication", connecting).await??;
@@ -115,6 +118,7 @@ async fn through_qmp(path: &Path, stay: bool) -> Result<Attachment, AttachError>
         may_rest: may_rest(version),
         notice: (status["running"] == false).then_some(Notice::Paused),
         has_safe_sound: version.major >= 8,
+        tablet_per_head,
     })
 }
 
@@ -131,6 +135,30 @@ fn shared_frames(version: Version) -> SharedFrames {
 /// 7.2 closes it; what is between was not tried.
 fn may_rest(version: Version) -> bool {
     version.major == 7
+}
+
+/// Whether the machine's tablets have a head each: their `display` property is set.
+async fn tablet_per_head(qmp: &mut Qmp) -> Result<bool, QmpError> {
+    // A QEMU that refuses to tell has none.
+    let asked = |answer| match answer {
+        Err(QmpError::Refused { .. }) => Ok(Value::Null),
+        answer => answer,
+    };
+    for place in ["/machine/peripheral", "/machine/peripheral-anon"] {
+        let devices = asked(qmp.command("qom-list", json!({ "path": place })).await)?;
+        for device in devices.as_array().into_iter().flatten() {
+            let (Some(name), Some(kind)) = (device["name"].as_str(), device["type"].as_str()) else {
+                continue;
+            };
+            if kind.contains("tablet") {
+                let property = json!({ "path": format!("{place}/{name}"), "property": "display" });
+                if text(&asked(qmp.command("qom-get", property).await)?).is_some() {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Gives QEMU one end of a socket pair as its D-Bus client. Whoever was its client before is thrown off.
@@ -177,6 +205,7 @@ async fn on_bus(address: &str, vm: Option<&str>) -> Result<Attachment, AttachErr
         may_rest: false,
         notice: None,
         has_safe_sound: true,
+        tablet_per_head: false,
     })
 }
 

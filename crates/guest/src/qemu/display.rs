@@ -15,7 +15,7 @@ use zbus::wire::{OwnedVariant, Variant};
 use zbus::{Connection, MatchRule, MessageStream};
 
 const ROOT: &str = "/org/qemu/Display1";
-const CONSOLE: &str = "org.qemu.Display1.Console";
+pub(super) const CONSOLE: &str = "org.qemu.Display1.Console";
 pub(super) const KEYBOARD: &str = "org.qemu.Display1.Keyboard";
 pub(super) const MOUSE: &str = "org.qemu.Display1.Mouse";
 const VM: &str = "org.qemu.Display1.VM";

@@ -1,5 +1,5 @@
 //! One head of a QEMU for as long as the backend runs: its sink, which a listener borrows while QEMU is there, and its
-//! input task.
+//! input task and the one that tells its size.
 
 use rdpmux_engine::SurfaceReader;
 use rdpmux_model::{Audience, HeadState, LockKeys, MouseMode, PointerShape, Presence, Size};
@@ -8,7 +8,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::display::{Change, Console};
+use super::floor::Floor;
 use super::input::{self, InputPort, Target};
+use super::size::{self, SizePort};
 use crate::port::HeadPort;
 use crate::sink::{GuestSink, change_state};
 
@@ -24,7 +26,7 @@ pub(super) struct Head {
     announced: Size,
     state: watch::Sender<HeadState>,
     target: watch::Sender<Option<Target>>,
-    input: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
     audience: watch::Receiver<Audience>,
     /// So that waiting for the audience never ends early, whatever the owner does with its port.
     _audience_teller: watch::Sender<Audience>,
@@ -33,7 +35,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn open(index: u32, label: String) -> (Self, HeadPort) {
+    pub(super) fn open(index: u32, label: String, floor: &Floor) -> (Self, HeadPort) {
         let (sink, events, port) = GuestSink::open(index, label, FIRST_SIZE);
         let (target, target_seen) = watch::channel(None);
         let state = sink.state();
@@ -42,6 +44,15 @@ impl Head {
             target: target_seen,
             surface: port.surface.clone(),
             state: state.subscribe(),
+            index,
+            floor: floor.clone(),
+        }));
+        let size = tokio::spawn(size::run(SizePort {
+            index,
+            shape: port.shape.subscribe(),
+            target: target.subscribe(),
+            surface: port.surface.clone(),
+            floor: floor.clone(),
         }));
         let head = Self {
             sink: Some(sink),
@@ -49,7 +60,7 @@ impl Head {
             announced: FIRST_SIZE,
             state,
             target,
-            input,
+            tasks: [input, size],
             audience: port.audience.subscribe(),
             _audience_teller: port.audience.clone(),
             idle_since: None,
@@ -151,7 +162,7 @@ impl Head {
 
 impl Drop for Head {
     fn drop(&mut self) {
-        self.input.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -163,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_head_is_idle_from_when_the_last_viewer_left_and_never_before_its_owner_counts() {
-        let (mut head, port) = Head::open(0, "VGA".to_owned());
+        let (mut head, port) = Head::open(0, "VGA".to_owned(), &Floor::default());
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         head.note_audience(at(0));

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::display::{Display, KEYBOARD, MOUSE};
+use super::floor::Floor;
 use super::gesture::{Gesture, Gestures, merge_motion};
 
 /// Events taken at once; motion among them is merged.
@@ -32,6 +33,9 @@ pub(super) struct InputPort {
     pub(super) target: watch::Receiver<Option<Target>>,
     pub(super) surface: SurfaceReader,
     pub(super) state: watch::Receiver<HeadState>,
+    /// The head's number, and where it is among the others.
+    pub(super) index: u32,
+    pub(super) floor: Floor,
 }
 
 /// Runs until the last sender of the head's input is gone.
@@ -55,7 +59,10 @@ pub(super) async fn run(mut port: InputPort) {
         for event in batch.drain(..) {
             gestures.translate(event, size, mouse, locks, &mut calls);
         }
-        for gesture in calls.drain(..) {
+        for mut gesture in calls.drain(..) {
+            if let Gesture::Position { x, y } = &mut gesture {
+                (*x, *y) = port.floor.position(port.index, *x, *y);
+            }
             unanswered = (unanswered + 1) % UNANSWERED;
             let sent = send(&target, gesture, unanswered == 0);
             if timeout(ANSWER_TIME, sent).await.is_err() {

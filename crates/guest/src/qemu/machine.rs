@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use super::attach::{AttachError, Attachment, attach, within};
 use super::audio;
 use super::display::{Changes, Console, Display};
+use super::floor::Floor;
 use super::head::Head;
 use super::listener::{Ended, Listener, PeerError, SharedFrames, Watchdog};
 use super::qmp::{Qmp, QmpError};
@@ -63,6 +64,7 @@ pub(super) struct Machine {
     events: mpsc::Sender<GuestEvent>,
     counters: Arc<Counters>,
     heads: Vec<Head>,
+    floor: Floor,
     watchdog: Watchdog,
     was_there: bool,
     absence: BackOff,
@@ -103,6 +105,7 @@ impl Machine {
             events,
             counters,
             heads: Vec::new(),
+            floor: Floor::default(),
             watchdog,
             was_there: false,
             absence: ABSENCE,
@@ -159,8 +162,10 @@ impl Machine {
             may_rest,
             notice,
             has_safe_sound,
+            tablet_per_head,
             ..
         } = attachment;
+        self.floor.begin(tablet_per_head);
         // The owner's queue may be full; QEMU does not wait for it, only this task does.
         let _ = self.events.send(GuestEvent::Identified { name, uuid }).await;
         let changes = within("AddMatch", display.changes()).await??;
@@ -316,7 +321,7 @@ impl Machine {
     async fn fit_heads(&mut self, labels: &[String]) {
         for label in labels.iter().skip(self.heads.len()) {
             let index = self.heads.len() as u32;
-            let (head, port) = Head::open(index, label.clone());
+            let (head, port) = Head::open(index, label.clone(), &self.floor);
             self.heads.push(head);
             let _ = self.events.send(GuestEvent::HeadAdded(port)).await;
         }

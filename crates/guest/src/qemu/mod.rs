@@ -4,12 +4,14 @@
 mod attach;
 pub mod audio;
 mod display;
+mod floor;
 mod gesture;
 mod head;
 mod input;
 pub mod listener;
 mod machine;
 pub mod qmp;
+mod size;
 mod switch;
 
 use std::path::PathBuf;

@@ -28,6 +28,7 @@ impl House {
             machines: vec![Machine {
                 name: DesktopName::new("north").expect("valid"),
                 source: Source::TestCard(testcard::Config::default()),
+                resize: true,
             }],
             grants: vec![Grant {
                 users: vec![Pattern::new("victor")],

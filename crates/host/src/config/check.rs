@@ -130,11 +130,15 @@ fn texts(key: &str, texts: &[Spanned<String>], problems: &mut Problems<'_>) -> V
         .collect()
 }
 
+/// A switch that is on unless it is switched off.
+fn is_on(switch: &Option<Spanned<bool>>) -> bool {
+    switch.as_ref().is_none_or(|value| *value.get_ref())
+}
+
 fn logins(file: &raw::File, problems: &mut Problems<'_>) -> Logins {
-    let on = |switch: &Option<Spanned<bool>>| switch.as_ref().is_none_or(|value| *value.get_ref());
     let logins = Logins {
-        nla: on(&file.nla),
-        tls: on(&file.tls_logins),
+        nla: is_on(&file.nla),
+        tls: is_on(&file.tls_logins),
     };
     if let (false, false, Some(switch)) = (logins.nla, logins.tls, &file.tls_logins) {
         problems.at(
@@ -192,7 +196,11 @@ fn machines(entries: &[Spanned<raw::Vm>], directory: &Path, problems: &mut Probl
             );
         }
         let source = source(entry, directory, problems);
-        machines.extend(name.zip(source).map(|(name, source)| Machine { name, source }));
+        machines.extend(name.zip(source).map(|(name, source)| Machine {
+            name,
+            source,
+            resize: is_on(&entry.get_ref().resize),
+        }));
     }
     machines
 }
@@ -286,12 +294,14 @@ fn grant(entry: &Spanned<raw::Grant>, problems: &mut Problems<'_>) -> Option<Gra
         }
     }
     let patterns = |list: &[Spanned<String>]| list.iter().map(|text| Pattern::new(text.get_ref().as_str())).collect();
+    let rights = rights(&grant.rights, problems);
     Some(Grant {
         users: patterns(&grant.users),
         vms: patterns(&grant.vms),
         rights: Rights {
             sound: sound(grant.sound.as_ref(), problems),
-            ..rights(&grant.rights, problems)
+            resize: rights.resize && is_on(&grant.resize),
+            ..rights
         },
     })
 }

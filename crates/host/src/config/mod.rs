@@ -91,6 +91,8 @@ pub struct Machine {
     pub name: DesktopName,
     /// Where its screens come from.
     pub source: Source,
+    /// Whether viewers may change the sizes of its heads.
+    pub resize: bool,
 }
 
 /// Where a machine's screens come from.

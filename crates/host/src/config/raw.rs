@@ -39,6 +39,7 @@ pub(super) struct Vm {
     pub(super) qmp: Option<Text>,
     pub(super) dbus: Option<Text>,
     pub(super) dbus_vm: Option<Text>,
+    pub(super) resize: Option<Spanned<bool>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,6 +58,7 @@ pub(super) struct Grant {
     #[serde(default)]
     pub(super) rights: Vec<Text>,
     pub(super) sound: Option<Text>,
+    pub(super) resize: Option<Spanned<bool>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

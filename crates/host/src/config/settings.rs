@@ -160,6 +160,12 @@ pub(super) const SECTIONS: &[Section] = &[
                 "",
                 "Name or UUID of the machine, if that bus carries several.",
             ),
+            setting(
+                "resize",
+                Kind::Switch,
+                "true",
+                "The guest's heads take the sizes of a viewer's monitors or window.",
+            ),
         ],
     },
     Section {
@@ -191,6 +197,12 @@ pub(super) const SECTIONS: &[Section] = &[
                 Kind::Text,
                 "\"out\"",
                 "\"out\" to hear the machine, \"both\" to speak into its microphone too, \"off\" for neither.",
+            ),
+            setting(
+                "resize",
+                Kind::Switch,
+                "true",
+                "With \"control\": the guest's heads may take the sizes of these users' monitors or windows.",
             ),
         ],
     },

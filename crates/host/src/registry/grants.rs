@@ -44,6 +44,7 @@ impl Policy {
                 control: sum.control || grant.rights.control,
                 power: sum.power || grant.rights.power,
                 sound: sum.sound.max(grant.rights.sound),
+                resize: sum.resize || grant.rights.resize,
             })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rdpmux_guest::{GuestEvent, GuestSpec, GuestTask, HeadPort, qemu};
 use rdpmux_model::DesktopName;
-use rdpmux_server::{Desktop, DesktopSource, Peripherals, SoundHub, SoundSource};
+use rdpmux_server::{Desktop, DesktopSource, HeadSource, Heads, Peripherals, SoundHub, SoundSource};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
@@ -21,6 +21,8 @@ pub(super) struct Machine {
     name: DesktopName,
     board: Arc<Board>,
     heads: HashMap<u32, (Desktop, Ticket)>,
+    /// What joins the desktops.
+    together: Heads,
     uuid: Option<String>,
     /// What all heads share.
     peripherals: Peripherals,
@@ -38,6 +40,7 @@ impl Machine {
             name: machine.name.clone(),
             board,
             heads: HashMap::new(),
+            together: Heads::new(machine.name.clone(), machine.resize),
             uuid: None,
             peripherals,
             guest,
@@ -87,6 +90,11 @@ impl Machine {
             input: port.input,
             audience: port.audience,
             peripherals: self.peripherals.clone(),
+            head: Some(HeadSource {
+                heads: self.together.clone(),
+                index,
+                shape: port.shape,
+            }),
         };
         // The old desktop of that head, if any, ends before the new one is shown.
         self.remove_head(index);

@@ -151,6 +151,7 @@ impl Follower {
                 self.add(Machine {
                     name,
                     source: Source::Qmp(socket),
+                    resize: true,
                 });
             }
             Change::Remove { name } => {

@@ -16,6 +16,7 @@ fn test_card(text: &str) -> Machine {
     Machine {
         name: name(text),
         source: Source::TestCard(testcard::Config::default()),
+        resize: true,
     }
 }
 

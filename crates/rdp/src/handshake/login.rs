@@ -6,7 +6,7 @@ use core::fmt;
 use ironrdp_pdu::gcc::{ClientColorDepth, ClientEarlyCapabilityFlags};
 use ironrdp_pdu::mcs::ConnectInitial;
 use ironrdp_pdu::rdp::client_info::{ClientInfo, ClientInfoFlags};
-use rdpmux_model::Size;
+use rdpmux_model::{ClientMonitor, LayoutError, MonitorLayout, Size};
 
 use crate::session::{DYNAMIC_CHANNELS, Link, ReconnectProof, SessionInfo, StaticChannel};
 
@@ -58,6 +58,8 @@ pub struct ClientLogin {
     pub client_build: u32,
     /// Desktop size that the client asked for, in pixels; unchecked, may be 0.
     pub requested: Size,
+    /// Its monitors, or one of the size that it asked for.
+    pub monitors: Result<MonitorLayout, LayoutError>,
     /// Whether the client asks to be logged on with what it sent (`INFO_AUTOLOGON`).
     pub auto_logon: bool,
     /// What it answers to the cookie of a session that it lost, if it comes back.
@@ -72,6 +74,8 @@ pub(super) struct Client {
     requested: Size,
     keyboard_layout: u32,
     scale_percent: u32,
+    /// `None` before the GCC request.
+    monitors: Option<Result<MonitorLayout, LayoutError>>,
     bits_per_pixel: u8,
     early: Option<ClientEarlyCapabilityFlags>,
     statics: Vec<StaticChannel>,
@@ -86,7 +90,12 @@ impl Client {
         self.nla = true;
     }
 
-    pub(super) fn connect_initial(&mut self, initial: &ConnectInitial) {
+    /// Takes the GCC request, with the list of monitors that was set apart from it.
+    pub(super) fn connect_initial(
+        &mut self,
+        initial: &ConnectInitial,
+        monitors: Option<Result<Vec<ClientMonitor>, LayoutError>>,
+    ) {
         let blocks = initial.conference_create_request.gcc_blocks();
         let core = &blocks.core;
         self.name = core.client_name.chars().filter(|c| !c.is_control()).collect();
@@ -96,6 +105,20 @@ impl Client {
         // 100 to 500 percent is what the field may hold; anything else means the client did not say.
         let scale = core.optional_data.desktop_scale_factor.unwrap_or(100);
         self.scale_percent = if (100..=500).contains(&scale) { scale } else { 100 };
+        let (width_mm, height_mm) = (
+            core.optional_data.desktop_physical_width.unwrap_or(0),
+            core.optional_data.desktop_physical_height.unwrap_or(0),
+        );
+        let only = ClientMonitor {
+            left: 0,
+            top: 0,
+            size: self.requested,
+            physical_mm: None,
+            scale_percent: None,
+            primary: true,
+        };
+        let only = || vec![only.with_physical(width_mm, height_mm).with_scale(scale)];
+        self.monitors = Some(monitors.unwrap_or_else(|| Ok(only())).and_then(MonitorLayout::new));
         self.bits_per_pixel = match core.client_color_depth() {
             ClientColorDepth::Bpp32 => 32,
             ClientColorDepth::Bpp24 => 24,
@@ -133,6 +156,7 @@ impl Client {
             client_name: self.name.clone(),
             client_build: self.build,
             requested: self.requested,
+            monitors: self.monitors.clone().unwrap_or(Err(LayoutError::NoMonitor)),
             auto_logon: info.flags.contains(ClientInfoFlags::AUTOLOGON),
             reconnect: info
                 .extra_info
@@ -175,6 +199,7 @@ impl Client {
                 .filter(|_| early.contains(ClientEarlyCapabilityFlags::SUPPORT_HEART_BEAT_PDU)),
             monitor_layout: early.contains(ClientEarlyCapabilityFlags::SUPPORT_MONITOR_LAYOUT_PDU),
             bits_per_pixel: self.bits_per_pixel,
+            monitors: self.monitors.clone().and_then(Result::ok),
         };
         (info, link)
     }

@@ -7,6 +7,7 @@
 //! ```
 
 mod login;
+mod monitors;
 
 use std::sync::Arc;
 
@@ -16,14 +17,13 @@ use ironrdp_core::{WriteBuf, decode, encode_vec};
 use ironrdp_dvc::DrdynvcServer;
 use ironrdp_pdu::x224::{X224, X224Data};
 use ironrdp_pdu::{mcs, nego, rdp};
-use rdpmux_model::Size;
 
 pub use login::{ClientLogin, Password};
 
 use crate::credssp::CredsspProtocol;
 use crate::front::{self, FrontError};
 use crate::pipe::{CodersFactory, SurfaceCodecs};
-use crate::session::{self, CloseReason, Offer, Session, SessionError};
+use crate::session::{self, CloseReason, DesktopShape, Offer, Session, SessionError};
 use crate::wire;
 use login::Client;
 
@@ -126,7 +126,7 @@ enum Phase {
     Sequence,
     /// The server is asked for a desktop; the login waits to be handed out.
     Choose(Option<ClientLogin>),
-    Chosen(Size),
+    Chosen(DesktopShape),
     Activation(Session),
     /// Refused or failed.
     Over,
@@ -205,8 +205,8 @@ impl Handshake {
                 Some(login) => Ok((0, Some(Step::ChooseDesktop(login)))),
                 None => Err(HandshakeError::Bug("no desktop was set")),
             },
-            Phase::Chosen(size) => {
-                let size = *size;
+            Phase::Chosen(shape) => {
+                let shape = std::mem::take(shape);
                 self.licence(out)?;
                 let (info, link) = self.client.session();
                 let offer = Offer {
@@ -214,7 +214,7 @@ impl Handshake {
                     video: self.config.video,
                     surface_codecs: self.config.surface_codecs,
                 };
-                self.phase = Phase::Activation(Session::demand(info, link, size, offer, out));
+                self.phase = Phase::Activation(Session::demand(info, link, shape, offer, out));
                 Ok((0, None))
             }
             Phase::Activation(session) => {
@@ -373,9 +373,15 @@ impl Handshake {
         }
         match state_downcast::<AcceptorState>(self.acceptor.state()) {
             Some(AcceptorState::BasicSettingsWaitInitial { .. }) => {
-                let data = decode::<X224<X224Data<'_>>>(pdu).map_err(|e| malformed(phase, e))?.0;
+                let found = monitors::set_apart(pdu);
+                let data = decode::<X224<X224Data<'_>>>(&found.pdu)
+                    .map_err(|e| malformed(phase, e))?
+                    .0;
                 let initial = decode::<mcs::ConnectInitial>(&data.data).map_err(|e| malformed(phase, e))?;
-                self.client.connect_initial(&initial);
+                self.client.connect_initial(&initial, found.monitors);
+                self.step(&found.pdu, &mut written)?;
+                out.extend_from_slice(written.filled());
+                return Ok((pdu.len(), None));
             }
             Some(AcceptorState::SecureSettingsExchange { .. }) => return self.client_info(pdu),
             _ => {}
@@ -417,10 +423,10 @@ impl Handshake {
         step.map(drop).map_err(|e| malformed(phase, e))
     }
 
-    /// Answers [`Step::ChooseDesktop`]: the client will get a desktop of this size.
-    pub fn set_desktop(&mut self, size: Size) {
+    /// Answers [`Step::ChooseDesktop`]: the client will get a desktop of this size, or of this shape.
+    pub fn set_desktop(&mut self, shape: impl Into<DesktopShape>) {
         if matches!(self.phase, Phase::Choose(_)) {
-            self.phase = Phase::Chosen(size);
+            self.phase = Phase::Chosen(shape.into());
         }
     }
 

@@ -5,6 +5,7 @@
 mod alpha;
 mod bitmap;
 mod egfx;
+mod monitor;
 mod numbers;
 mod rfx;
 mod surfcmd;
@@ -18,6 +19,7 @@ use rdpmux_model::{BulkCompressor, Client, EncodedFrame, FrameCommand, FrameId, 
 use crate::session::caps::ClientCaps;
 use crate::wire::{self, DynamicChannel};
 pub(crate) use egfx::Egfx;
+pub use monitor::Monitor;
 pub use numbers::FrameNumbers;
 
 /// By which means frames reach the client.
@@ -150,28 +152,6 @@ pub struct Coders {
 /// Makes the compressors of one connection.
 pub type CodersFactory = Arc<dyn Fn() -> Coders + Send + Sync>;
 
-/// One monitor of a desktop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Monitor {
-    /// Where it is on the desktop, whose top left pixel is (0, 0).
-    pub rect: Rect<Client>,
-    /// Whether it is the primary one.
-    pub primary: bool,
-}
-
-impl Monitor {
-    fn whole(size: Size) -> Self {
-        Self {
-            rect: size.rect(),
-            primary: true,
-        }
-    }
-
-    fn size(&self) -> Size {
-        Size::new(self.rect.width, self.rect.height)
-    }
-}
-
 /// Why a frame cannot be written. The client is not to blame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
@@ -250,6 +230,16 @@ impl FrameWriter {
         }
         self.pipeline("several monitors")?.set_layout(monitors);
         Ok(())
+    }
+
+    /// Tells a client with EGFX, with the next frame, that its desktop with one surface has these monitors. They count
+    /// as long as they are as large together as its frames. `true` if that is news: the client then forgets its picture,
+    /// and the next frame must be a whole one.
+    pub fn tell_monitors(&mut self, monitors: &[Monitor]) -> bool {
+        match &mut self.pipe {
+            Pipe::Egfx(_, egfx) => egfx.tell_monitors(monitors),
+            _ => false,
+        }
     }
 
     /// Answers [`crate::SessionEvent::CacheOffer`] before the next frame: the first offered entry is in the first of

@@ -23,8 +23,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Surfaces {
     next: u16,
-    /// The layout that was asked for last, and the numbers of its surfaces.
-    latest: Option<(Vec<Monitor>, Vec<u16>)>,
+    /// The layout that was asked for last, the monitors that went with it, and the numbers of its surfaces.
+    latest: Option<(Vec<Monitor>, Vec<Monitor>, Vec<u16>)>,
 }
 
 /// Surfaces that show the desktop have numbers below this, those of videos the others.
@@ -45,15 +45,15 @@ impl FrameNumbers {
     }
 
     /// The surfaces of a layout: the same for all who ask for the same layout, until somebody asks for another one.
-    pub(super) fn surfaces(&self, layout: &[Monitor]) -> Vec<u16> {
+    pub(super) fn surfaces(&self, layout: &[Monitor], told: &[Monitor]) -> Vec<u16> {
         let mut surfaces = self.lock();
-        if let Some((known, ids)) = &surfaces.latest
-            && known == layout
+        if let Some((known, known_told, ids)) = &surfaces.latest
+            && (&known[..], &known_told[..]) == (layout, told)
         {
             return ids.clone();
         }
         let ids = surfaces.take(layout.len());
-        surfaces.latest = Some((layout.to_vec(), ids.clone()));
+        surfaces.latest = Some((layout.to_vec(), told.to_vec(), ids.clone()));
         ids
     }
 

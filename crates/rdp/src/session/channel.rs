@@ -1,11 +1,9 @@
 //! The dynamic channels of one client: bounded reassembly of `drdynvc` and IronRDP's server on top of it.
-//! [`graphics`](super::graphics) and IronRDP's display control are the processors in it.
+//! [`graphics`](super::graphics) and [`monitors`](super::monitors) are the processors in it.
 
 use std::ops::RangeInclusive;
 use std::sync::mpsc::{Receiver, Sender};
 
-use ironrdp_displaycontrol::pdu::{DisplayControlCapabilities, DisplayControlMonitorLayout};
-use ironrdp_displaycontrol::server::{DisplayControlHandler, DisplayControlServer};
 use ironrdp_dvc::DrdynvcServer;
 use ironrdp_pdu::PduError;
 use ironrdp_svc::{SvcMessage, SvcProcessor as _};
@@ -16,6 +14,7 @@ use super::chunks::Chunks;
 use super::echo::Echo;
 use super::graphics::{Graphics, GraphicsEvent};
 use super::inbox::{Inbox, News};
+use super::monitors::{DisplayControl, DisplayEvent};
 use super::touch::Touches;
 use crate::wire::{self, DynamicChannel, Reader};
 
@@ -27,10 +26,6 @@ const COMMAND_DATA: u8 = 3;
 const COMMAND_CAPABILITIES: u8 = 5;
 const COMMAND_DATA_FIRST_COMPRESSED: u8 = 6;
 const COMMAND_DATA_COMPRESSED: u8 = 7;
-
-/// Monitors and monitor area that display control announces; layout requests are not acted on yet.
-const MONITORS: u32 = 1;
-const MONITOR_AREA: (u32, u32) = (3840, 2400);
 
 /// `drdynvc` of one client.
 pub(crate) struct DynamicChannels {
@@ -49,17 +44,20 @@ pub(crate) struct DynamicChannels {
 }
 
 impl DynamicChannels {
-    /// The channels on the MCS channel `carrier`, with the graphics pipeline if the client has it.
-    pub(crate) fn new(carrier: u16, graphics: Option<Graphics>) -> Self {
+    /// The channels on the MCS channel `carrier`, with the graphics pipeline if the client has it, and with display
+    /// control if it may ask for monitors.
+    pub(crate) fn new(carrier: u16, graphics: Option<Graphics>, monitors: u32) -> Self {
         let mut server = DrdynvcServer::new();
         let (newsagent, news) = std::sync::mpsc::channel();
         if let Some(graphics) = graphics {
             server = server.with_dynamic_channel(graphics);
         }
+        if monitors > 0 {
+            server = server.with_dynamic_channel(DisplayControl::new(monitors));
+        }
         Self {
             carrier,
             server: server
-                .with_dynamic_channel(DisplayControlServer::new(Box::new(Layouts)))
                 .with_dynamic_channel(Echo::default())
                 .with_dynamic_channel(Touches::default()),
             chunks: Chunks::new(MAX_MESSAGE),
@@ -212,6 +210,15 @@ impl DynamicChannels {
         }
     }
 
+    /// What display control has heard since it was asked last.
+    pub(crate) fn take_display(&mut self) -> Option<DisplayEvent> {
+        let id = self.server.get_channel_id_by_type::<DisplayControl>()?;
+        self.server
+            .dvc_by_id_mut::<DisplayControl>(id)?
+            .processor_mut()
+            .take_event()
+    }
+
     fn write(&self, messages: Vec<SvcMessage>, out: &mut Vec<u8>) {
         for message in messages {
             match message.encode_unframed_pdu() {
@@ -262,19 +269,5 @@ fn check_data_first(message: &[u8]) -> Result<(), SessionError> {
             limit: MAX_MESSAGE,
         }),
         _ => Ok(()),
-    }
-}
-
-/// Answers display control with one monitor; what the client asks for has no effect yet.
-struct Layouts;
-
-impl DisplayControlHandler for Layouts {
-    fn monitor_layout(&self, layout: DisplayControlMonitorLayout) {
-        tracing::debug!(monitors = layout.monitors().len(), "layout request ignored");
-    }
-
-    fn capabilities(&self) -> ironrdp_pdu::PduResult<DisplayControlCapabilities> {
-        DisplayControlCapabilities::new(MONITORS, MONITOR_AREA.0, MONITOR_AREA.1)
-            .map_err(|e| ironrdp_pdu::encode_err!(e))
     }
 }

@@ -18,6 +18,7 @@ mod inbox;
 mod info;
 mod input;
 mod liveness;
+mod monitors;
 mod pointer;
 mod rdpsnd;
 mod reconnect;
@@ -25,14 +26,17 @@ mod share;
 mod sound;
 mod touch;
 
-use rdpmux_model::{Client, FrameId, InputEvent, LockKeys, PointerShape, QueueDepth, Rect, Size};
+use rdpmux_model::{
+    Client, FrameId, InputEvent, LayoutError, LockKeys, MonitorLayout, PointerShape, QueueDepth, Rect, Size,
+};
 
 pub use graphics::CacheOffer;
 pub use info::SessionInfo;
+pub use monitors::DesktopShape;
 pub use reconnect::{ReconnectCookie, ReconnectProof};
 pub use sound::{SoundEvent, SoundRefusal};
 
-use crate::pipe::{CodersFactory, Egfx, FrameNumbers, FrameWriter, SurfaceCodecs};
+use crate::pipe::{CodersFactory, Egfx, FrameNumbers, FrameWriter, Monitor, SurfaceCodecs};
 use crate::wire::{self, DynamicChannel, Reader};
 use autodetect::AutoDetect;
 use caps::ClientCaps;
@@ -101,6 +105,9 @@ pub enum SessionEvent {
         /// What arrived in this time, by the client's count.
         bytes: u32,
     },
+    /// The monitors that the client has, or why its list of them cannot be true. Comes from clients that follow: those
+    /// with several monitors, and those that open the display control channel ([MS-RDPEDISP]).
+    Layout(Result<MonitorLayout, LayoutError>),
     /// These rectangles must be sent again.
     Refresh(Vec<Rect<Client>>),
     /// Sound and microphone.
@@ -159,6 +166,8 @@ pub(crate) struct Link {
     pub(crate) monitor_layout: bool,
     /// Colour depth to demand.
     pub(crate) bits_per_pixel: u8,
+    /// The client's monitors when it connected, if they can be.
+    pub(crate) monitors: Option<MonitorLayout>,
 }
 
 /// A static virtual channel as the client announced it ([MS-RDPBCGR] 2.2.1.3.4.1).
@@ -207,6 +216,8 @@ pub struct Session {
     info: SessionInfo,
     link: Link,
     size: Size,
+    /// The desktop's monitors; they count while they make up its size.
+    monitors: Vec<Monitor>,
     caps: ClientCaps,
     phase: Phase,
     channels: Option<DynamicChannels>,
@@ -222,16 +233,17 @@ pub struct Session {
 
 impl Session {
     /// Starts with a Demand Active for a desktop of this size.
-    pub(crate) fn demand(info: SessionInfo, link: Link, size: Size, offer: Offer, out: &mut Vec<u8>) -> Self {
+    pub(crate) fn demand(info: SessionInfo, link: Link, shape: DesktopShape, offer: Offer, out: &mut Vec<u8>) -> Self {
         let graphics = || info.egfx.then(|| GraphicsProcessor::new(offer.video));
         let channels = link
             .channel(DYNAMIC_CHANNELS)
-            .map(|carrier| DynamicChannels::new(carrier, graphics()));
+            .map(|carrier| DynamicChannels::new(carrier, graphics(), shape.may_ask));
         let auto_detect = link.auto_detect.map(AutoDetect::new);
         let mut session = Self {
             info,
             link,
-            size,
+            size: shape.size,
+            monitors: shape.monitors,
             caps: ClientCaps::default(),
             phase: Phase::AwaitConfirm,
             channels,
@@ -333,6 +345,7 @@ impl Session {
         channels.chunk(data, out, |channel, event| news.push((channel, event)))?;
         events.extend(channels.echoed().map(|sequence| SessionEvent::RoundTrip { sequence }));
         let touches = channels.take_touches();
+        let display = channels.take_display();
         if self.is_live() {
             let touch = |touch| SessionEvent::Input(InputEvent::Touch(touch));
             events.extend(touches.into_iter().map(touch));
@@ -341,6 +354,7 @@ impl Session {
             self.graphics_event(channel, event, events);
         }
         self.channel_news(events, out);
+        events.extend(display.and_then(|event| self.display_event(event)));
         Ok(())
     }
 
@@ -375,6 +389,7 @@ impl Session {
         if !(self.info.egfx && self.channels.is_some()) {
             self.graphics_timeout(events);
         }
+        events.extend(self.first_layout());
     }
 
     /// Whether the client may still open the graphics pipeline. While it may, no writer has been handed out.
@@ -439,7 +454,7 @@ impl Session {
             caps::demand_active(out, self.size, self.link.bits_per_pixel, self.surface_codecs);
         });
         if self.link.monitor_layout {
-            share::monitor_layout(self.link.io, self.size, out);
+            share::monitor_layout(self.link.io, &Monitor::of_desktop(&self.monitors, self.size), out);
         }
     }
 

@@ -1,9 +1,10 @@
 //! PDUs of the share, on the MCS I/O channel: the activation sequence and what a client controls of its session.
 //! Fields are read with their bounds here; unknown PDUs are stepped over by their length.
 
-use rdpmux_model::{LockKeys, Rect, Size};
+use rdpmux_model::{LockKeys, Rect};
 
 use super::{ClientCaps, CloseReason, FrameId, Phase, QueueDepth, Reader, Session, SessionError, SessionEvent, peer};
+use crate::pipe::Monitor;
 use crate::wire;
 
 const CONTROL_CONFIRM_ACTIVE: u16 = 3;
@@ -189,19 +190,15 @@ fn control(io: u16, action: u16, grant: u16, control: u32, out: &mut Vec<u8>) {
     });
 }
 
-/// One monitor that is the whole desktop ([MS-RDPBCGR] 2.2.12.1).
-pub(super) fn monitor_layout(io: u16, size: Size, out: &mut Vec<u8>) {
-    const PRIMARY: u32 = 1;
+/// The desktop's monitors ([MS-RDPBCGR] 2.2.12.1).
+pub(super) fn monitor_layout(io: u16, monitors: &[Monitor], out: &mut Vec<u8>) {
     wire::share_data(out, io, PDU_MONITOR_LAYOUT, |out| {
-        for value in [
-            1,
-            0,
-            0,
-            size.width.saturating_sub(1),
-            size.height.saturating_sub(1),
-            PRIMARY,
-        ] {
-            out.extend_from_slice(&value.to_le_bytes());
+        out.extend_from_slice(&(monitors.len() as u32).to_le_bytes());
+        for (edges, is_primary) in Monitor::edges_from_primary(monitors) {
+            for edge in edges {
+                out.extend_from_slice(&edge.to_le_bytes());
+            }
+            out.extend_from_slice(&u32::from(is_primary).to_le_bytes());
         }
     });
 }

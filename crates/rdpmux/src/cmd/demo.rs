@@ -64,6 +64,7 @@ impl Demo {
                 Ok(Machine {
                     name: DesktopName::new(name)?,
                     source: Source::TestCard(card),
+                    resize: true,
                 })
             };
             let mut machines = vec![machine("north")?, machine("south")?];

@@ -54,6 +54,7 @@ impl Run {
             Machine {
                 name,
                 source: Source::Qmp(socket.clone()),
+                resize: true,
             },
             &socket,
         ))?;

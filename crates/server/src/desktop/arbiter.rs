@@ -1,7 +1,8 @@
 //! Decides whose input reaches the guest. Rights are checked here and nowhere else.
 //!
 //! Everyone with `control` types and clicks at once. A key or button that several viewers hold goes up when the last of
-//! them lets go, and what a viewer holds goes up when it leaves, so that no key sticks in the guest.
+//! them lets go, and what a viewer holds goes up when it leaves, so that no key sticks in the guest. The desktops of a
+//! machine share one arbiter, as its heads have one keyboard.
 
 mod characters;
 mod touches;
@@ -45,12 +46,9 @@ enum Held {
 }
 
 impl InputArbiter {
-    /// For a guest with this keyboard.
-    pub(super) fn new(layout: Option<Layout>) -> Self {
-        Self {
-            layout,
-            ..Self::default()
-        }
+    /// Sets the guest's keyboard.
+    pub(super) fn set_layout(&mut self, layout: Option<Layout>) {
+        self.layout = layout;
     }
 
     pub(super) fn seat(&mut self, session: SessionId, rights: Rights, layout: Option<Layout>) {

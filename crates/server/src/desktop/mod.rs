@@ -5,13 +5,17 @@
 
 mod arbiter;
 mod hand;
+mod heads;
+mod sizes;
+mod span;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use rdpmux_engine::SurfaceReader;
-use rdpmux_model::{Audience, DesktopName, Generation, HeadState, InputEvent, Rights, SessionId};
-use rdpmux_rdp::FrameNumbers;
+use rdpmux_model::{Audience, DesktopName, Generation, HeadState, InputEvent, MonitorLayout, Rights, SessionId};
+use rdpmux_rdp::{DesktopShape, FrameNumbers, Monitor};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -23,6 +27,8 @@ use crate::sound::SoundHub;
 use crate::typing::Layout;
 use arbiter::InputArbiter;
 pub use hand::{DesktopEnded, Hand};
+pub use heads::{HeadSource, Heads};
+use sizes::Shown;
 
 /// What a guest brings: pixels, state, and where its input goes.
 pub struct DesktopSource {
@@ -38,6 +44,8 @@ pub struct DesktopSource {
     pub peripherals: Peripherals,
     /// Told how many viewers look, so that the guest's side can rest while there are none.
     pub audience: watch::Sender<Audience>,
+    /// Which head of its machine it is, if viewers may change its size or see several heads at once.
+    pub head: Option<HeadSource>,
 }
 
 /// What a machine has besides its heads: clipboard, sound and so on. Clones are the same ones.
@@ -71,6 +79,17 @@ struct Shared {
     streams: CommonStreams,
     numbers: FrameNumbers,
     peripherals: Peripherals,
+    part: Option<Part>,
+}
+
+type WeakDesktop = Weak<Shared>;
+
+/// What a desktop is of its machine.
+struct Part {
+    heads: Heads,
+    shown: Shown,
+    /// Where a span's heads are.
+    monitors: Option<span::Monitors>,
 }
 
 enum Command {
@@ -103,37 +122,22 @@ pub(crate) enum InputRefused {
 
 impl Desktop {
     /// Starts the desktop's task on the current tokio runtime.
-    pub fn spawn(name: DesktopName, source: DesktopSource) -> Self {
-        let (commands, inbox) = mpsc::channel(COMMANDS);
-        let DesktopSource {
-            surface,
-            frames,
-            state,
-            input,
-            peripherals,
-            audience,
-        } = source;
-        audience.send_replace(Audience::Viewers(0));
-        let guest = Guest {
-            input,
-            state: state.clone(),
-            layout: peripherals.layout,
-        };
-        let task = tokio::spawn(run(name.clone(), inbox, guest));
-        let viewers = AtomicUsize::new(0);
-        let handle = DesktopHandle(Arc::new(Shared {
-            name,
-            surface,
-            frames,
-            state,
-            commands,
-            viewers,
-            audience,
-            streams: CommonStreams::default(),
-            numbers: FrameNumbers::new(),
-            peripherals,
-        }));
-        Self { handle, task }
+    pub fn spawn(name: DesktopName, mut source: DesktopSource) -> Self {
+        let head = source.head.take();
+        let part = head.as_ref().map(|head| Part {
+            heads: head.heads.clone(),
+            shown: Shown::Head(head.index),
+            monitors: None,
+        });
+        let input = source.input.clone();
+        let (shared, task) = Shared::spawn(name, source, part);
+        if let Some(HeadSource { heads, index, shape }) = head {
+            heads.add(index, &shared, input, shape);
+        }
+        Self {
+            handle: DesktopHandle(shared),
+            task,
+        }
     }
 
     /// A handle for a [`Directory`](crate::Directory).
@@ -150,6 +154,57 @@ impl Desktop {
 impl Drop for Desktop {
     fn drop(&mut self) {
         self.task.abort();
+        if let Some(Part {
+            heads,
+            shown: Shown::Head(index),
+            ..
+        }) = &self.handle.0.part
+        {
+            heads.remove(*index, &self.handle.0);
+        }
+    }
+}
+
+impl Shared {
+    /// Starts the task of a desktop.
+    fn spawn(name: DesktopName, source: DesktopSource, part: Option<Part>) -> (Arc<Self>, JoinHandle<()>) {
+        let (commands, inbox) = mpsc::channel(COMMANDS);
+        let DesktopSource {
+            surface,
+            frames,
+            state,
+            input,
+            peripherals,
+            audience,
+            head: _,
+        } = source;
+        audience.send_replace(Audience::Viewers(0));
+        let arbiter = part.as_ref().map_or_else(Arc::default, |part| part.heads.arbiter());
+        arbiter.lock().set_layout(peripherals.layout);
+        let guest = Guest {
+            input,
+            state: state.clone(),
+        };
+        let task = tokio::spawn(run(name.clone(), inbox, guest, arbiter));
+        let shared = Self {
+            name,
+            surface,
+            frames,
+            state,
+            commands,
+            viewers: AtomicUsize::new(0),
+            audience,
+            streams: CommonStreams::default(),
+            numbers: FrameNumbers::new(),
+            peripherals,
+            part,
+        };
+        (Arc::new(shared), task)
+    }
+
+    /// Sessions that show this desktop itself.
+    fn own_viewers(&self) -> usize {
+        self.viewers.load(Ordering::Relaxed)
     }
 }
 
@@ -159,9 +214,41 @@ impl DesktopHandle {
         &self.0.name
     }
 
-    /// Sessions that show this desktop now.
+    /// Sessions that show this desktop now. Those that show all heads at once count for head 0.
     pub fn viewers(&self) -> usize {
-        self.0.viewers.load(Ordering::Relaxed)
+        let spanning = match &self.0.part {
+            Some(part) if part.shown == Shown::Head(0) => part.heads.span_viewers(),
+            _ => 0,
+        };
+        self.0.own_viewers() + spanning
+    }
+
+    /// What a client with so many monitors is shown that chose this desktop: all heads, if this is the first of several.
+    pub(crate) fn for_monitors(&self, monitors: usize) -> Self {
+        match &self.0.part {
+            Some(part) if part.shown == Shown::Head(0) => part.heads.span(monitors),
+            _ => None,
+        }
+        .unwrap_or_else(|| self.clone())
+    }
+
+    /// What a client is told of the desktop at first.
+    pub(crate) fn shape(&self, rights: Rights) -> DesktopShape {
+        let may_ask = match &self.0.part {
+            Some(part) if rights.may_resize() => part.heads.may_ask(part.shown),
+            _ => 0,
+        };
+        DesktopShape {
+            size: self.0.surface.size(),
+            monitors: self.monitors().to_vec(),
+            may_ask,
+        }
+    }
+
+    /// The desktop's monitors, if it has several.
+    pub(crate) fn monitors(&self) -> Arc<[Monitor]> {
+        let monitors = self.0.part.as_ref().and_then(|part| part.monitors.as_ref());
+        monitors.map_or_else(|| Arc::from([]), |monitors| monitors.borrow().clone())
     }
 
     pub(crate) fn surface(&self) -> &SurfaceReader {
@@ -285,6 +372,15 @@ impl Seat {
         });
     }
 
+    /// Takes the client's monitors as its wish for the guest's heads. `false` if it may not decide on them.
+    pub(crate) fn wish(&self, layout: &MonitorLayout) -> bool {
+        let part = self.desktop.0.part.as_ref().filter(|_| self.rights.may_resize());
+        if let Some(part) = part {
+            part.heads.wish(self.session, part.shown, layout);
+        }
+        part.is_some()
+    }
+
     /// Resolves when the desktop has ended.
     pub(crate) async fn ended(&self) {
         self.desktop.0.commands.closed().await;
@@ -295,6 +391,9 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.look(false);
         self.desktop.0.viewers.fetch_sub(1, Ordering::Relaxed);
+        if let Some(part) = &self.desktop.0.part {
+            part.heads.leave(self.session);
+        }
         if let Some(permit) = self.farewell.take() {
             permit.send(Command::Leave { session: self.session });
         }
@@ -305,11 +404,9 @@ impl Drop for Seat {
 struct Guest {
     input: mpsc::Sender<InputEvent>,
     state: watch::Receiver<HeadState>,
-    layout: Option<Layout>,
 }
 
-async fn run(name: DesktopName, mut inbox: mpsc::Receiver<Command>, guest: Guest) {
-    let mut arbiter = InputArbiter::new(guest.layout);
+async fn run(name: DesktopName, mut inbox: mpsc::Receiver<Command>, guest: Guest, arbiter: Arc<Mutex<InputArbiter>>) {
     let mut batch = Vec::with_capacity(BATCH);
     let mut out = Vec::with_capacity(BATCH);
     while inbox.recv_many(&mut batch, BATCH).await > 0 {
@@ -321,16 +418,16 @@ async fn run(name: DesktopName, mut inbox: mpsc::Receiver<Command>, guest: Guest
                     rights,
                     layout,
                 } => {
-                    arbiter.seat(session, rights, layout);
+                    arbiter.lock().seat(session, rights, layout);
                     debug!(desktop = %name, %session, ?rights, "viewer joined");
                 }
-                Command::Input { session, event } => arbiter.offer(session, event, &mut out),
+                Command::Input { session, event } => arbiter.lock().offer(session, event, &mut out),
                 Command::Character { session, c } => {
                     let caps = guest.state.borrow().locks.caps;
-                    arbiter.character(session, c, caps, &mut out);
+                    arbiter.lock().character(session, c, caps, &mut out);
                 }
                 Command::Leave { session } => {
-                    arbiter.release(session, &mut out);
+                    arbiter.lock().release(session, &mut out);
                     debug!(desktop = %name, %session, "viewer left");
                 }
             }
@@ -366,6 +463,7 @@ mod tests {
             input: mpsc::channel(1).0,
             peripherals: Peripherals::default(),
             audience,
+            head: None,
         };
         let desktop = Desktop::spawn(DesktopName::new("web1").unwrap(), source);
         let mut counts = vec![*told.borrow()];

@@ -41,6 +41,7 @@ fn house(default: Option<&'static str>) -> House {
             input: mpsc::channel(1).0,
             peripherals: Peripherals::default(),
             audience: watch::Sender::default(),
+            head: None,
         };
         (name.clone(), Desktop::spawn(name, source))
     };

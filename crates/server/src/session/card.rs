@@ -62,6 +62,7 @@ impl Card {
                 input,
                 peripherals: Peripherals::default(),
                 audience: watch::Sender::default(),
+                head: None,
             },
         );
         Self {

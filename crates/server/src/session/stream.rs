@@ -19,7 +19,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rdpmux_engine::{ClientView, FrameJob, Profile, SurfaceReader};
 use rdpmux_model::{Client, FrameId, Rect, SessionId, Size};
-use rdpmux_rdp::{CacheOffer, FrameError, FramePipe, FrameWriter, Joined, SessionFraming};
+use rdpmux_rdp::{CacheOffer, FrameError, FramePipe, FrameWriter, Joined, Monitor, SessionFraming};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -102,6 +102,8 @@ pub(crate) enum Next {
 /// How a frame is asked for.
 pub(crate) struct Ask<'a> {
     pub(crate) surface: &'a SurfaceReader,
+    /// The desktop's monitors, if it has several.
+    pub(crate) monitors: &'a [Monitor],
     pub(crate) profile: Profile,
     /// The link has nothing to do, so it may carry what nobody waits for.
     pub(crate) may_refine: bool,
@@ -363,6 +365,10 @@ impl Follow {
         let size = ask.surface.size();
         if ask.told.is_some_and(|told| told != size) {
             return Next::Resize(size);
+        }
+        // While heads change their places, their monitors and the size may not belong together: then nothing is told.
+        if Monitor::make_up(ask.monitors, size) && engine.writer.tell_monitors(ask.monitors) {
+            engine.view.invalidate_rect(size.rect());
         }
         for rect in state.refresh.drain(..) {
             engine.view.invalidate_rect(rect);

@@ -27,6 +27,7 @@ impl Egfx {
             numbers: self.numbers.clone(),
             again: self.again,
             set: self.set.clone(),
+            told: self.told.clone(),
             layout: self.layout.clone(),
             videos: self.videos.clone(),
             cache_reply: None,
@@ -42,7 +43,8 @@ impl Egfx {
             && self.coders.raster.is_some() == other.coders.raster.is_some()
             && !self.layout.monitors.is_empty()
             && self.layout.monitors == other.layout.monitors
-            && self.set == other.set
+            && self.layout.told == other.layout.told
+            && (&self.set, &self.told) == (&other.set, &other.told)
             && ids(&self.layout) == ids(&other.layout)
     }
 

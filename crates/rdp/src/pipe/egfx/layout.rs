@@ -12,6 +12,8 @@ use crate::pipe::{FrameError, Monitor};
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) monitors: Vec<Monitor>,
+    /// The monitors that it was told of: these, or those that are on one surface together.
+    pub(super) told: Vec<Monitor>,
     pub(super) surfaces: Vec<Surface>,
 }
 
@@ -41,11 +43,24 @@ pub(super) fn wanted(set: &[Monitor], frames: &[(usize, &EncodedFrame)]) -> Resu
     Ok(set.to_vec())
 }
 
+/// The monitors to tell of: a desktop with one surface may have several.
+pub(super) fn told(set: &[Monitor], wanted: &[Monitor]) -> Vec<Monitor> {
+    match wanted {
+        [single] => Monitor::of_desktop(set, single.size()),
+        several => several.to_vec(),
+    }
+}
+
 impl Layout {
     /// Takes the place of `old`, which is deleted first.
-    pub(super) fn reset(out: &mut Vec<u8>, old: &Self, monitors: Vec<Monitor>, ids: Vec<u16>) -> Self {
+    pub(super) fn reset(
+        out: &mut Vec<u8>,
+        old: &Self,
+        (monitors, told): (Vec<Monitor>, Vec<Monitor>),
+        ids: Vec<u16>,
+    ) -> Self {
         old.surfaces.iter().for_each(|surface| delete(out, surface.id));
-        control(out, &reset_graphics(&monitors));
+        control(out, &reset_graphics(&told));
         let mut surfaces = Vec::with_capacity(ids.len());
         for (monitor, id) in monitors.iter().zip(ids) {
             create(out, id, monitor.size());
@@ -61,21 +76,23 @@ impl Layout {
                 context: false,
             });
         }
-        Self { monitors, surfaces }
+        Self {
+            monitors,
+            told,
+            surfaces,
+        }
     }
 }
 
 /// The true monitors; the primary one is at (0, 0) as everywhere in RDP. Clients on macOS want at least one.
 fn reset_graphics(monitors: &[Monitor]) -> gfx::GfxPdu {
     let edge = |value: fn(&Monitor) -> u32| monitors.iter().map(value).max().unwrap_or(0);
-    let primary = monitors.iter().find(|m| m.primary).or(monitors.first());
-    let (x, y) = primary.map_or((0, 0), |m| (m.rect.x as i32, m.rect.y as i32));
-    let definition = |m: &Monitor| gcc::Monitor {
-        left: m.rect.x as i32 - x,
-        top: m.rect.y as i32 - y,
-        right: m.rect.right() as i32 - 1 - x,
-        bottom: m.rect.bottom() as i32 - 1 - y,
-        flags: if primary == Some(m) {
+    let definition = |([left, top, right, bottom], is_primary): ([i32; 4], bool)| gcc::Monitor {
+        left,
+        top,
+        right,
+        bottom,
+        flags: if is_primary {
             gcc::MonitorFlags::PRIMARY
         } else {
             gcc::MonitorFlags::empty()
@@ -84,6 +101,6 @@ fn reset_graphics(monitors: &[Monitor]) -> gfx::GfxPdu {
     gfx::GfxPdu::ResetGraphics(gfx::ResetGraphicsPdu {
         width: edge(|m| m.rect.right()),
         height: edge(|m| m.rect.bottom()),
-        monitors: monitors.iter().map(definition).collect(),
+        monitors: Monitor::edges_from_primary(monitors).map(definition).collect(),
     })
 }

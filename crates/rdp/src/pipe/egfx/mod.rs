@@ -38,6 +38,8 @@ pub(crate) struct Egfx {
     again: bool,
     /// As the embedder wants it; empty: one monitor of the frame's size.
     set: Vec<Monitor>,
+    /// The monitors of a desktop with one surface; empty: one.
+    told: Vec<Monitor>,
     layout: Layout,
     videos: Videos,
     /// The answer to a cache offer, which goes out before the next frame.
@@ -56,6 +58,7 @@ impl Egfx {
             numbers,
             again,
             set: Vec::new(),
+            told: Vec::new(),
             layout: Layout::default(),
             videos: Videos::default(),
             cache_reply: None,
@@ -71,6 +74,15 @@ impl Egfx {
     /// See [`super::FrameWriter::set_layout`].
     pub(super) fn set_layout(&mut self, monitors: Vec<Monitor>) {
         self.set = monitors;
+    }
+
+    /// See [`super::FrameWriter::tell_monitors`].
+    pub(super) fn tell_monitors(&mut self, monitors: &[Monitor]) -> bool {
+        let is_news = self.told != monitors;
+        if is_news {
+            self.told = monitors.to_vec();
+        }
+        is_news
     }
 
     /// See [`super::FrameWriter::accept_cache`].
@@ -97,11 +109,12 @@ impl Egfx {
         };
         check.frames(frames)?;
         let wanted = layout::wanted(&self.set, frames)?;
+        let told = layout::told(&self.told, &wanted);
         let id = self.numbers.next_frame();
         self.plain.clear();
         self.reply();
-        if wanted != self.layout.monitors {
-            self.reset(wanted);
+        if wanted != self.layout.monitors || told != self.layout.told {
+            self.reset(wanted, told);
         }
         self.prepare_videos(frames);
         message(&mut self.plain, START_FRAME, |out| {
@@ -153,15 +166,15 @@ impl Egfx {
         self.plain.clear();
     }
 
-    fn reset(&mut self, monitors: Vec<Monitor>) {
+    fn reset(&mut self, monitors: Vec<Monitor>, told: Vec<Monitor>) {
         self.videos.clear(&mut self.plain);
         let ids = if self.again {
             self.numbers.own_surfaces(&monitors)
         } else {
-            self.numbers.surfaces(&monitors)
+            self.numbers.surfaces(&monitors, &told)
         };
         self.again = false;
-        self.layout = Layout::reset(&mut self.plain, &self.layout, monitors, ids);
+        self.layout = Layout::reset(&mut self.plain, &self.layout, (monitors, told), ids);
     }
 
     fn prepare_videos(&mut self, frames: &[(usize, &EncodedFrame)]) {

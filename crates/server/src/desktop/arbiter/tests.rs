@@ -121,7 +121,8 @@ fn typed(arbiter: &mut InputArbiter, session: SessionId, c: char, caps: bool) ->
 }
 
 fn german() -> InputArbiter {
-    let mut arbiter = InputArbiter::new(Layout::by_name("de"));
+    let mut arbiter = InputArbiter::default();
+    arbiter.set_layout(Layout::by_name("de"));
     arbiter.seat(A, Rights::CONTROL, None);
     arbiter.seat(B, Rights::CONTROL, Layout::by_name("us"));
     arbiter

@@ -111,6 +111,7 @@ impl Drive {
             return Ok(None);
         };
         let surface = self.seat.desktop().surface();
+        let monitors = self.seat.desktop().monitors();
         if let Some(entries) = &self.cache_offer
             && follow.leave()
             && follow
@@ -134,6 +135,7 @@ impl Drive {
         let has_room = self.pacer.stats().frames_in_flight == 0 && refinement_budget >= LEAST_REFINEMENT;
         let ask = Ask {
             surface,
+            monitors: &monitors,
             profile: Profile {
                 byte_budget: self.quality.budget(rate),
                 refinement_budget,
@@ -164,6 +166,7 @@ impl Drive {
     /// Changes the size of a desktop without EGFX. The pipe comes back with `Reactivated`.
     fn reactivate(&mut self, size: Size) -> Result<(), End> {
         let mut out = Vec::new();
+        self.rdp.set_monitors(&self.seat.desktop().monitors());
         self.rdp.resize_legacy(size, &mut out);
         self.legacy_size = size;
         self.follow = None;

@@ -9,6 +9,7 @@
 
 mod end;
 mod frames;
+mod layout;
 mod sound;
 
 use std::collections::VecDeque;
@@ -78,6 +79,8 @@ pub(super) struct Drive {
     /// Motion that found the desktop's queue full.
     held_motion: Option<InputEvent>,
     sound: ViewerSound,
+    /// The client has sent a list of monitors that cannot be.
+    layout_refused: bool,
     born: Instant,
     pipe_due: Instant,
     farewell: Option<(Instant, CloseReason)>,
@@ -138,6 +141,7 @@ impl Drive {
             cache_offer: None,
             held_motion: None,
             sound: ViewerSound::new(desktop.peripherals().sound.clone()),
+            layout_refused: false,
             born: now,
             pipe_due: now + GRAPHICS,
             farewell: farewell.map(|f| (now + f.after, f.reason)),
@@ -290,6 +294,7 @@ impl Drive {
                 self.patience = Instant::now() + PATIENCE;
                 self.repaint |= !suppressed;
             }
+            SessionEvent::Layout(layout) => self.on_layout(layout),
             SessionEvent::Refresh(rects) => {
                 if let Some(follow) = &self.follow {
                     follow.refresh(rects);
