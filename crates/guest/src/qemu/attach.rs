@@ -105,11 +105,12 @@ async fn through_qmp(path: &Path, stay: bool) -> Result<Attachment, AttachError>
     let uuid = qmp.command("query-uuid", json!({})).await?;
     let status = qmp.command("query-status", json!({})).await?;
     let tablet_per_head = tablet_per_head(&mut qmp).await?;
+    let has_fingers = has_touch_screen(&mut qmp).await;
     let socket = add_client(&mut qmp).await?;
     let connecting = Builder::unix_stream(socket).p2p().build();
     let connection = within("authentication", connecting).await??;
     Ok(Attachment {
-        display: Display::new(connection, None),
+        display: Display::new(connection, None).with_fingers(has_fingers),
         qmp: stay.then_some(qmp),
         name: text(&name["name"]),
         uuid: text(&uuid["UUID"]).filter(|uuid| !is_nil(uuid)),
@@ -120,6 +121,23 @@ async fn through_qmp(path: &Path, stay: bool) -> Result<Attachment, AttachError>
         has_safe_sound: version.major >= 8,
         tablet_per_head,
     })
+}
+
+/// Whether the machine has a touch screen: QEMU's interface for touches is there without one, too. A QEMU that does not
+/// say has none.
+async fn has_touch_screen(qmp: &mut Qmp) -> bool {
+    for place in ["/machine/peripheral", "/machine/peripheral-anon"] {
+        let devices = qmp.command("qom-list", json!({ "path": place })).await;
+        let devices = devices.ok().and_then(|devices| devices.as_array().cloned());
+        let is_one = |device: &Value| {
+            let kind = device["type"].as_str().unwrap_or_default();
+            kind.starts_with("child<virtio-multitouch")
+        };
+        if devices.is_some_and(|devices| devices.iter().any(is_one)) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Frames in shared memory came with 9.2; they are known to work from 10.0 on.

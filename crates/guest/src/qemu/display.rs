@@ -18,6 +18,8 @@ const ROOT: &str = "/org/qemu/Display1";
 pub(super) const CONSOLE: &str = "org.qemu.Display1.Console";
 pub(super) const KEYBOARD: &str = "org.qemu.Display1.Keyboard";
 pub(super) const MOUSE: &str = "org.qemu.Display1.Mouse";
+/// From QEMU 8.1 on.
+pub(super) const TOUCH: &str = "org.qemu.Display1.MultiTouch";
 const VM: &str = "org.qemu.Display1.VM";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
@@ -32,6 +34,8 @@ pub(super) struct Display {
     connection: Connection,
     /// The unique name on a bus; none between peers.
     destination: Option<String>,
+    /// The machine has a touch screen, as far as is known.
+    has_fingers: bool,
 }
 
 /// What the machine calls itself.
@@ -57,6 +61,8 @@ pub(super) struct Console {
     pub(super) size: Size,
     pub(super) mouse: MouseMode,
     pub(super) locks: LockKeys,
+    /// Fingers reach the guest as fingers.
+    pub(super) has_fingers: bool,
 }
 
 /// A property of a console that changed.
@@ -73,7 +79,14 @@ impl Display {
         Self {
             connection,
             destination,
+            has_fingers: false,
         }
+    }
+
+    /// The machine has a touch screen. QEMU from 8.1 on takes touches without one, too, and forgets them.
+    pub(super) fn with_fingers(mut self, has_fingers: bool) -> Self {
+        self.has_fingers = has_fingers;
+        self
     }
 
     /// Whether others share the connection, so that its end says nothing of this machine.
@@ -102,7 +115,11 @@ impl Display {
         // Between peers there is no name, but the proxy wants one; QEMU does not look at it.
         let destination = self.destination.as_deref().unwrap_or("org.qemu").to_owned();
         let manager = manager.destination(destination).build().await?;
-        Ok(graphic_consoles(&manager.get_managed_objects().await?))
+        let mut consoles = graphic_consoles(&manager.get_managed_objects().await?);
+        for console in &mut consoles {
+            console.has_fingers &= self.has_fingers;
+        }
+        Ok(consoles)
     }
 
     /// The size of a console. QEMU's main loop answers, so what it did before this call is done.
@@ -145,6 +162,25 @@ impl Display {
         self.connection
             .call_method(destination, path, Some(interface), member, body)
             .await
+    }
+
+    /// Calls a method and waits for its answer if that is wanted; what it says does not matter.
+    pub(super) async fn tell<B>(
+        &self,
+        path: &str,
+        interface: &str,
+        member: &str,
+        body: &B,
+        answered: bool,
+    ) -> zbus::Result<()>
+    where
+        B: serde::Serialize + zbus::DynamicType,
+    {
+        if answered {
+            self.call(path, interface, member, body).await.map(drop)
+        } else {
+            self.post(path, interface, member, body).await
+        }
     }
 
     /// Calls a method without asking for an answer; waits only for room in the socket.
@@ -249,6 +285,7 @@ fn graphic_consoles(objects: &ManagedObjects) -> Vec<Console> {
                 size: size(console),
                 mouse: properties(MOUSE).and_then(mouse_mode).unwrap_or_default(),
                 locks: properties(KEYBOARD).and_then(lock_keys).unwrap_or_default(),
+                has_fingers: properties(TOUCH).is_some(),
             })
         })
         .collect();

@@ -1,6 +1,6 @@
 //! From what a viewer does to what QEMU's keyboard and mouse objects take. Pure: no connection and no task.
 
-use rdpmux_model::{Button, InputEvent, LockKeys, MouseMode, Scancode, Size, WheelAxis};
+use rdpmux_model::{Button, InputEvent, LockKeys, MouseMode, Scancode, Size, Touch, TouchPhase, WheelAxis};
 
 /// One call of QEMU's `Keyboard` or `Mouse`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,26 @@ pub(super) enum Gesture {
     Position { x: u32, y: u32 },
     /// `Mouse.RelMotion`.
     Motion { dx: i32, dy: i32 },
+    /// `MultiTouch.SendEvent`: 0 down, 1 moved, 2 up. 3 would be taken back, but QEMU then keeps the finger.
+    Touch { kind: u32, slot: u64, x: u32, y: u32 },
+}
+
+impl Gesture {
+    /// Whether it takes a place in the small queue of QEMU's keyboard or mouse. Positions do not: the next replaces them.
+    pub(super) fn is_queued(self) -> bool {
+        matches!(self, Self::Key { .. } | Self::Button { .. } | Self::Motion { .. })
+    }
+}
+
+/// What the guest is like at the moment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    /// Size of its frame.
+    pub(super) size: Size,
+    pub(super) mouse: MouseMode,
+    pub(super) locks: LockKeys,
+    /// It takes fingers.
+    pub(super) has_fingers: bool,
 }
 
 /// 1/120 notches that make one click of a wheel.
@@ -21,75 +41,96 @@ const NOTCH: i32 = 120;
 /// Clicks that one wheel event makes at most: more than that is nobody's hand.
 const MAX_CLICKS: i32 = 32;
 
+/// Pixels of one relative motion: a PS/2 mouse tells 127 at once and keeps the rest for later.
+const STEP: i32 = 120;
+/// A pointer that comes to an edge pushes on by this part of the frame.
+const PUSH: u32 = 4;
+
 /// Remembers what one head's input depends on.
 #[derive(Debug, Default)]
 pub(super) struct Gestures {
-    /// Where the viewer's pointer was last, for a guest that takes deltas.
+    /// Where the viewer's pointer was last; in a guest that takes deltas, where we believe the guest's to be.
     last: Option<(u32, u32)>,
     /// Wheel motion short of a notch, vertical and horizontal.
     wheel: [i32; 2],
-    /// The locks that we pressed a key for and the guest has not answered since.
-    tried: LockKeys,
-    /// The guest's locks when that was.
-    tried_at: LockKeys,
+    locks: LockWatch,
+    /// The finger that is the pointer of a guest without a touch screen.
+    finger: Option<u8>,
 }
 
 impl Gestures {
-    /// Appends what `event` means for a guest of frame `size` in mode `mouse` whose locks are `locks`.
-    pub(super) fn translate(
-        &mut self,
-        event: InputEvent,
-        size: Size,
-        mouse: MouseMode,
-        locks: LockKeys,
-        out: &mut Vec<Gesture>,
-    ) {
+    /// Appends what `event` means for the guest.
+    pub(super) fn translate(&mut self, event: InputEvent, now: &Now, out: &mut Vec<Gesture>) {
+        self.locks.hear(now.locks);
         match event {
-            InputEvent::Key { scancode, down } => out.push(key(scancode, down)),
-            InputEvent::MoveTo { x, y } => self.move_to(x, y, size, mouse, out),
-            InputEvent::MoveBy { dx, dy } => self.move_by(dx, dy, size, mouse, out),
+            InputEvent::Key { scancode, down } => {
+                self.locks.see(scancode, down);
+                out.push(key(scancode, down));
+            }
+            InputEvent::MoveTo { x, y } => self.move_to(x, y, now, out),
+            InputEvent::MoveBy { dx, dy } => self.move_by(dx, dy, now, out),
             InputEvent::Button { button, down } => out.push(Gesture::Button {
                 number: button_number(button),
                 down,
             }),
             InputEvent::Wheel { axis, delta } => self.turn(axis, delta, out),
-            InputEvent::Locks(wanted) => self.match_locks(wanted, locks, out),
-            InputEvent::Touch(_) => {}
+            InputEvent::Locks(wanted) => self.locks.bring(wanted, out),
+            InputEvent::Touch(touch) => self.touch(touch, now, out),
         }
     }
 
-    fn move_to(&mut self, x: u32, y: u32, size: Size, mouse: MouseMode, out: &mut Vec<Gesture>) {
-        let (x, y) = (
-            x.min(size.width.saturating_sub(1)),
-            y.min(size.height.saturating_sub(1)),
-        );
-        match (mouse, self.last) {
-            (MouseMode::Absolute, _) => out.push(Gesture::Position { x, y }),
-            (MouseMode::Relative, Some((from_x, from_y))) => {
-                let delta = |to: u32, from: u32| to as i32 - from as i32;
-                let (dx, dy) = (delta(x, from_x), delta(y, from_y));
-                if (dx, dy) != (0, 0) {
-                    out.push(Gesture::Motion { dx, dy });
-                }
+    fn move_to(&mut self, x: u32, y: u32, now: &Now, out: &mut Vec<Gesture>) {
+        let (x, y) = clamped(x, y, now.size);
+        match now.mouse {
+            MouseMode::Absolute => out.push(Gesture::Position { x, y }),
+            MouseMode::Relative => {
+                let (from_x, from_y) = self.last.unwrap_or_else(|| {
+                    // Where the guest's pointer is, nobody knows: the upper left corner is as far as it goes.
+                    motion(-(now.size.width as i32), -(now.size.height as i32), out);
+                    (0, 0)
+                });
+                let push = |to, from, edge| delta(to, from) + pushed(to, from, edge);
+                motion(push(x, from_x, now.size.width), push(y, from_y, now.size.height), out);
             }
-            (MouseMode::Relative, None) => {}
         }
         self.last = Some((x, y));
     }
 
-    fn move_by(&mut self, dx: i32, dy: i32, size: Size, mouse: MouseMode, out: &mut Vec<Gesture>) {
-        match mouse {
-            MouseMode::Relative => out.push(Gesture::Motion { dx, dy }),
-            MouseMode::Absolute => {
-                let (x, y) = self.last.unwrap_or((size.width / 2, size.height / 2));
-                self.move_to(
-                    x.saturating_add_signed(dx),
-                    y.saturating_add_signed(dy),
-                    size,
-                    mouse,
-                    out,
-                );
+    fn move_by(&mut self, dx: i32, dy: i32, now: &Now, out: &mut Vec<Gesture>) {
+        let middle = (now.size.width / 2, now.size.height / 2);
+        let (x, y) = self.last.unwrap_or(middle);
+        let (x, y) = (x.saturating_add_signed(dx), y.saturating_add_signed(dy));
+        match now.mouse {
+            MouseMode::Relative => {
+                motion(dx, dy, out);
+                self.last = self.last.map(|_| clamped(x, y, now.size));
             }
+            MouseMode::Absolute => self.move_to(x, y, now, out),
+        }
+    }
+
+    fn touch(&mut self, touch: Touch, now: &Now, out: &mut Vec<Gesture>) {
+        if now.has_fingers {
+            let (x, y) = clamped(touch.x, touch.y, now.size);
+            let kind = match touch.phase {
+                TouchPhase::Begin => 0,
+                TouchPhase::Update => 1,
+                TouchPhase::End | TouchPhase::Cancel => 2,
+            };
+            let slot = touch.contact.into();
+            return out.push(Gesture::Touch { kind, slot, x, y });
+        }
+        let is_first = *self.finger.get_or_insert(touch.contact) == touch.contact;
+        if !is_first {
+            return;
+        }
+        self.move_to(touch.x, touch.y, now, out);
+        let down = touch.phase == TouchPhase::Begin;
+        if touch.phase != TouchPhase::Update {
+            out.push(Gesture::Button { number: 0, down });
+        }
+        if matches!(touch.phase, TouchPhase::End | TouchPhase::Cancel) {
+            self.finger = None;
         }
     }
 
@@ -109,28 +150,91 @@ impl Gestures {
             out.extend([true, false].map(|down| Gesture::Button { number, down }));
         }
     }
+}
 
-    /// Presses the lock keys whose light differs; each once, as long as the guest's lights do not move: firmware and
-    /// text consoles have keys but no lights.
-    fn match_locks(&mut self, wanted: LockKeys, guest: LockKeys, out: &mut Vec<Gesture>) {
-        if guest != self.tried_at {
-            self.tried = LockKeys::default();
-            self.tried_at = guest;
+fn clamped(x: u32, y: u32, size: Size) -> (u32, u32) {
+    let last = |edge: u32| edge.saturating_sub(1);
+    (x.min(last(size.width)), y.min(last(size.height)))
+}
+
+fn delta(to: u32, from: u32) -> i32 {
+    to as i32 - from as i32
+}
+
+/// How much further a pointer goes that has come to an edge: guests that accelerate have theirs elsewhere, and at the
+/// edge both meet again.
+fn pushed(to: u32, from: u32, edge: u32) -> i32 {
+    let push = (edge / PUSH) as i32;
+    match to {
+        _ if to == from => 0,
+        0 => -push,
+        _ if to + 1 == edge => push,
+        _ => 0,
+    }
+}
+
+/// Appends a motion in steps of a mouse.
+fn motion(mut dx: i32, mut dy: i32, out: &mut Vec<Gesture>) {
+    // Ten screens: more than that is nobody's hand.
+    const MOST: usize = 320;
+    for _ in 0..MOST {
+        let (x, y) = (dx.clamp(-STEP, STEP), dy.clamp(-STEP, STEP));
+        if (x, y) == (0, 0) {
+            return;
         }
-        let locks = [
-            (CAPS_LOCK, wanted.caps != guest.caps, &mut self.tried.caps),
-            (NUM_LOCK, wanted.num != guest.num, &mut self.tried.num),
-            (SCROLL_LOCK, wanted.scroll != guest.scroll, &mut self.tried.scroll),
-        ];
-        for (qnum, differs, tried) in locks {
-            if differs && !*tried {
-                *tried = true;
+        out.push(Gesture::Motion { dx: x, dy: y });
+        (dx, dy) = (dx - x, dy - y);
+    }
+}
+
+/// What the guest's lock keys are, and will be when it has answered the keys that are on their way. Firmware and some
+/// text consoles have lock keys but no lights: for them only the keys count.
+#[derive(Debug, Default)]
+struct LockWatch {
+    /// By the guest's lights, when they changed last.
+    reported: LockKeys,
+    expected: LockKeys,
+    /// Which keys are down: repeats change nothing.
+    down: LockKeys,
+}
+
+impl LockWatch {
+    /// The guest's lights are these.
+    fn hear(&mut self, lights: LockKeys) {
+        if lights != self.reported {
+            (self.reported, self.expected) = (lights, lights);
+        }
+    }
+
+    /// A key is on its way to the guest.
+    fn see(&mut self, scancode: Scancode, down: bool) {
+        for (qnum, lock) in LOCKS {
+            if u32::from(scancode.qnum()) == qnum {
+                let was_down = core::mem::replace(lock(&mut self.down), down);
+                *lock(&mut self.expected) ^= down && !was_down;
+            }
+        }
+    }
+
+    /// Presses the keys of those locks that will differ from what a viewer has.
+    fn bring(&mut self, mut wanted: LockKeys, out: &mut Vec<Gesture>) {
+        for (qnum, lock) in LOCKS {
+            if *lock(&mut wanted) != *lock(&mut self.expected) {
+                *lock(&mut self.expected) = *lock(&mut wanted);
                 out.extend([true, false].map(|down| Gesture::Key { qnum, down }));
             }
         }
     }
 }
 
+type Lock = fn(&mut LockKeys) -> &mut bool;
+
+/// The lock keys and their state.
+const LOCKS: [(u32, Lock); 3] = [
+    (CAPS_LOCK, |locks| &mut locks.caps),
+    (NUM_LOCK, |locks| &mut locks.num),
+    (SCROLL_LOCK, |locks| &mut locks.scroll),
+];
 const CAPS_LOCK: u32 = 0x3A;
 const NUM_LOCK: u32 = 0x45;
 const SCROLL_LOCK: u32 = 0x46;
@@ -170,94 +274,16 @@ pub(super) fn merge_motion(events: &mut Vec<InputEvent>) {
             *kept_dy = kept_dy.saturating_add(*dy);
             true
         }
+        (InputEvent::Touch(touch), InputEvent::Touch(kept)) => {
+            let merge = touch.contact == kept.contact && [touch.phase, kept.phase] == [TouchPhase::Update; 2];
+            if merge {
+                *kept = *touch;
+            }
+            merge
+        }
         _ => false,
     });
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SIZE: Size = Size::new(100, 50);
-    const DARK: LockKeys = LockKeys {
-        scroll: false,
-        num: false,
-        caps: false,
-    };
-
-    fn translate(gestures: &mut Gestures, event: InputEvent, mouse: MouseMode) -> Vec<Gesture> {
-        let mut out = Vec::new();
-        gestures.translate(event, SIZE, mouse, DARK, &mut out);
-        out
-    }
-
-    #[test]
-    fn positions_are_clamped_to_the_frame() {
-        let mut gestures = Gestures::default();
-        let event = InputEvent::MoveTo { x: 1000, y: u32::MAX };
-        let expected = [Gesture::Position { x: 99, y: 49 }];
-        assert_eq!(translate(&mut gestures, event, MouseMode::Absolute), expected);
-        let back = InputEvent::MoveBy { dx: -9, dy: i32::MIN };
-        let expected = [Gesture::Position { x: 90, y: 0 }];
-        assert_eq!(translate(&mut gestures, back, MouseMode::Absolute), expected);
-    }
-
-    #[test]
-    fn a_guest_with_a_plain_mouse_gets_deltas() {
-        let mut gestures = Gestures::default();
-        let to = |x, y| InputEvent::MoveTo { x, y };
-        assert_eq!(translate(&mut gestures, to(10, 10), MouseMode::Relative), []);
-        let expected = [Gesture::Motion { dx: 20, dy: -5 }];
-        assert_eq!(translate(&mut gestures, to(30, 5), MouseMode::Relative), expected);
-        assert_eq!(translate(&mut gestures, to(30, 5), MouseMode::Relative), []);
-    }
-
-    #[test]
-    fn a_wheel_clicks_at_every_whole_notch() {
-        let mut gestures = Gestures::default();
-        let turn = |delta| InputEvent::Wheel {
-            axis: WheelAxis::Vertical,
-            delta,
-        };
-        assert_eq!(translate(&mut gestures, turn(60), MouseMode::Absolute), []);
-        let click = |number| [true, false].map(|down| Gesture::Button { number, down });
-        assert_eq!(translate(&mut gestures, turn(60), MouseMode::Absolute), click(3));
-        assert_eq!(translate(&mut gestures, turn(-120), MouseMode::Absolute), click(4));
-        let flood = translate(&mut gestures, turn(i16::MIN), MouseMode::Absolute);
-        assert!(flood.len() <= 2 * MAX_CLICKS as usize);
-    }
-
-    #[test]
-    fn locks_are_pressed_once_while_the_guest_shows_no_light() {
-        let mut gestures = Gestures::default();
-        let wanted = LockKeys { num: true, ..DARK };
-        let press = [true, false].map(|down| Gesture::Key { qnum: NUM_LOCK, down });
-        assert_eq!(
-            translate(&mut gestures, InputEvent::Locks(wanted), MouseMode::Absolute),
-            press
-        );
-        assert_eq!(
-            translate(&mut gestures, InputEvent::Locks(wanted), MouseMode::Absolute),
-            []
-        );
-        let mut out = Vec::new();
-        gestures.translate(InputEvent::Locks(DARK), SIZE, MouseMode::Absolute, wanted, &mut out);
-        assert_eq!(out, press);
-    }
-
-    #[test]
-    fn motion_merges_but_never_across_an_edge() {
-        let to = |x| InputEvent::MoveTo { x, y: 0 };
-        let click = InputEvent::Button {
-            button: Button::Left,
-            down: true,
-        };
-        let mut events = vec![to(1), to(2), click, to(3), to(4), InputEvent::MoveBy { dx: 1, dy: 1 }];
-        merge_motion(&mut events);
-        assert_eq!(events, [to(2), click, to(4), InputEvent::MoveBy { dx: 1, dy: 1 }]);
-        let by = |dx| InputEvent::MoveBy { dx, dy: -1 };
-        let mut events = vec![by(i32::MAX), by(5)];
-        merge_motion(&mut events);
-        assert_eq!(events, [InputEvent::MoveBy { dx: i32::MAX, dy: -2 }]);
-    }
-}
+mod tests;

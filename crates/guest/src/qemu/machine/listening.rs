@@ -28,6 +28,7 @@ impl Machine {
             let target = Target {
                 display: connected.display.clone(),
                 path: console.path.clone(),
+                has_fingers: console.has_fingers,
             };
             self.heads[index].begin(console, target);
         }
