@@ -29,6 +29,7 @@ impl House {
                 name: DesktopName::new("north").expect("valid"),
                 source: Source::TestCard(testcard::Config::default()),
                 resize: true,
+                layout: None,
             }],
             grants: vec![Grant {
                 users: vec![Pattern::new("victor")],

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rdpmux_model::{DesktopName, Rights, SoundRight};
+use rdpmux_server::typing::Layout;
 use rdpmux_server::{Limits, Logins, Reconnect, Routing};
 use toml::Spanned;
 
@@ -18,7 +19,8 @@ use crate::registry::{Grant, SocketPattern};
 /// Judges a file; what is wrong goes to `problems` and the result is then of no use.
 pub(super) fn check(file: &raw::File, directory: &Path, problems: &mut Problems<'_>) -> Config {
     let defaults = Config::default();
-    let machines = machines(&file.vm, directory, problems);
+    let layout = file.layout.as_ref().and_then(|text| layout(text, problems));
+    let machines = machines(&file.vm, layout, directory, problems);
     let mut config = Config {
         listen: file
             .listen
@@ -44,6 +46,7 @@ pub(super) fn check(file: &raw::File, directory: &Path, problems: &mut Problems<
             .iter()
             .filter_map(|entry| discover(entry, directory, problems))
             .collect(),
+        layout,
         grants: file.grant.iter().filter_map(|entry| grant(entry, problems)).collect(),
         limits: limits(&file.limits, problems),
         reconnect: reconnect(&file.reconnect, problems),
@@ -172,7 +175,12 @@ fn certificate(tls: &Spanned<raw::Tls>, directory: &Path, problems: &mut Problem
     })
 }
 
-fn machines(entries: &[Spanned<raw::Vm>], directory: &Path, problems: &mut Problems<'_>) -> Vec<Machine> {
+fn machines(
+    entries: &[Spanned<raw::Vm>],
+    usual_layout: Option<Layout>,
+    directory: &Path,
+    problems: &mut Problems<'_>,
+) -> Vec<Machine> {
     let mut seen = HashSet::new();
     let mut machines = Vec::new();
     for entry in entries {
@@ -196,13 +204,32 @@ fn machines(entries: &[Spanned<raw::Vm>], directory: &Path, problems: &mut Probl
             );
         }
         let source = source(entry, directory, problems);
+        let own_layout = entry.get_ref().layout.as_ref();
+        let layout = own_layout.map_or(usual_layout, |text| layout(text, problems));
         machines.extend(name.zip(source).map(|(name, source)| Machine {
             name,
             source,
             resize: is_on(&entry.get_ref().resize),
+            layout,
         }));
     }
     machines
+}
+
+fn layout(text: &Spanned<String>, problems: &mut Problems<'_>) -> Option<Layout> {
+    let layout = Layout::by_name(text.get_ref());
+    if layout.is_none() {
+        let names: Vec<&str> = Layout::names().collect();
+        problems.at(
+            text.span().start,
+            format!(
+                "`layout`: there is no layout `{}`; there are {}",
+                text.get_ref(),
+                names.join(", ")
+            ),
+        );
+    }
+    layout
 }
 
 fn source(entry: &Spanned<raw::Vm>, directory: &Path, problems: &mut Problems<'_>) -> Option<Source> {

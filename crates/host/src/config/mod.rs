@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use rdpmux_guest::testcard;
 use rdpmux_model::DesktopName;
+use rdpmux_server::typing::Layout;
 use rdpmux_server::{Limits, Logins, Reconnect, Routing};
 use toml::de::DeTable;
 
@@ -43,6 +44,8 @@ pub struct Config {
     pub machines: Vec<Machine>,
     /// Where machines come and go.
     pub discover: Vec<SocketPattern>,
+    /// Keyboard layout of guests that come from there.
+    pub layout: Option<Layout>,
     /// Who may do what.
     pub grants: Vec<Grant>,
     /// Deadlines and ceilings.
@@ -66,6 +69,7 @@ impl Default for Config {
             certificate: None,
             machines: Vec::new(),
             discover: Vec::new(),
+            layout: None,
             grants: Vec::new(),
             limits: Limits::default(),
             reconnect: Reconnect::default(),
@@ -93,6 +97,8 @@ pub struct Machine {
     pub source: Source,
     /// Whether viewers may change the sizes of its heads.
     pub resize: bool,
+    /// The keyboard layout that its system is set to, if it is known.
+    pub layout: Option<Layout>,
 }
 
 /// Where a machine's screens come from.

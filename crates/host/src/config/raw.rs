@@ -12,6 +12,7 @@ pub(super) struct File {
     pub(super) listen: Option<Text>,
     pub(super) state_dir: Option<Text>,
     pub(super) default_desktop: Option<Text>,
+    pub(super) layout: Option<Text>,
     pub(super) server_names: Vec<Text>,
     pub(super) login_domains: Vec<Text>,
     pub(super) nla: Option<Spanned<bool>>,
@@ -40,6 +41,7 @@ pub(super) struct Vm {
     pub(super) dbus: Option<Text>,
     pub(super) dbus_vm: Option<Text>,
     pub(super) resize: Option<Spanned<bool>>,
+    pub(super) layout: Option<Text>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -102,6 +102,12 @@ pub(super) const SECTIONS: &[Section] = &[
                 "Desktop for clients that name none. Without it: the only desktop, if there is exactly one.",
             ),
             setting(
+                "layout",
+                Kind::Text,
+                "",
+                "Keyboard layout of the guests, for example \"de\", for clients that send characters. Without it: the client's.",
+            ),
+            setting(
                 "server_names",
                 Kind::Texts,
                 "[]",
@@ -165,6 +171,12 @@ pub(super) const SECTIONS: &[Section] = &[
                 Kind::Switch,
                 "true",
                 "The guest's heads take the sizes of a viewer's monitors or window.",
+            ),
+            setting(
+                "layout",
+                Kind::Text,
+                "",
+                "Keyboard layout of this guest, if it is not that of all.",
             ),
         ],
     },

@@ -22,6 +22,7 @@ fn a_full_configuration_is_read() {
         listen = "[::]:3390"
         state_dir = "state"
         default_desktop = "web1/1"
+        layout = "de"
         server_names = ["consoles.example."]
         login_domains = ["CORP"]
         tls_logins = false
@@ -33,6 +34,7 @@ fn a_full_configuration_is_read() {
         name = "web2"
         dbus = "unix:path=/run/x.sock"
         dbus_vm = "w2"
+        layout = "jp"
         [[discover]]
         qmp = "/run/rdpmux/vm/*.qmp"
         [[grant]]
@@ -59,6 +61,11 @@ fn a_full_configuration_is_read() {
     };
     assert_eq!(config.machines[1].source, bus);
     assert_eq!(config.discover.len(), 1);
+    let layouts = [&config.layout, &config.machines[0].layout, &config.machines[1].layout];
+    assert_eq!(
+        layouts.map(|layout| layout.map(|l| l.name())),
+        [Some("de"), Some("de"), Some("jp")]
+    );
     assert_eq!(config.grants[0].rights, Rights::CONTROL);
     assert_eq!(
         (
@@ -85,7 +92,7 @@ fn unknown_keys_are_refused_with_the_nearest_valid_key() {
         expect![[r#"
             /etc/rdpmux.toml:1: unknown key `lsten`; did you mean `listen`?
             /etc/rdpmux.toml:2: unknown key `tls-logins`; did you mean `tls_logins`?
-            /etc/rdpmux.toml:3: unknown key `xyzzy`; valid keys: admin_socket, default_desktop, discover, grant, limits, listen, login_domains, nla, reconnect, server_names, state_dir, tls, tls_logins, vm
+            /etc/rdpmux.toml:3: unknown key `xyzzy`; valid keys: admin_socket, default_desktop, discover, grant, layout, limits, listen, login_domains, nla, reconnect, server_names, state_dir, tls, tls_logins, vm
             /etc/rdpmux.toml:4: unknown key `vms`; did you mean `vm`?
             /etc/rdpmux.toml:7: unknown key `qpm` in [[vm]]; did you mean `qmp`?
             /etc/rdpmux.toml:8: unknown key `listen` in [[vm]]; it belongs to the top of the file
@@ -158,6 +165,19 @@ fn machines_need_a_name_of_their_own_and_one_way_to_them() {
             /etc/rdpmux.toml:23: `dbus` takes a D-Bus address such as unix:path=/run/x.sock, not `/run/x`
             /etc/rdpmux.toml:27: `dbus_vm` goes with `dbus`; a QMP socket has one machine only"#]],
     );
+}
+
+#[test]
+fn an_unknown_layout_is_refused_with_those_that_there_are() {
+    let text = format!("layout = \"klingon\"\n{VM}");
+    let error = Config::parse(&text, Path::new("x"))
+        .expect_err("no such layout")
+        .to_string();
+    assert!(
+        error.contains("there is no layout `klingon`; there are us, "),
+        "{error}"
+    );
+    assert!(error.contains("x:1"), "{error}");
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl Machine {
         let (sender, events) = mpsc::channel(EVENTS);
         let title = machine.name.as_str().to_owned();
         let guest = rdpmux_guest::spawn(spec(&machine.source), title, sender);
-        let peripherals = peripherals(&machine.name, guest.peripherals());
+        let peripherals = peripherals(machine, guest.peripherals());
         let machine = Self {
             name: machine.name.clone(),
             board,
@@ -111,7 +111,7 @@ impl Machine {
 }
 
 /// Joins what the backend has besides heads with the server.
-fn peripherals(name: &DesktopName, guest: &rdpmux_guest::Peripherals) -> Peripherals {
+fn peripherals(machine: &config::Machine, guest: &rdpmux_guest::Peripherals) -> Peripherals {
     let sound = guest.sound.clone().map(|port| SoundSource {
         played: port.played,
         recording: port.recording,
@@ -119,8 +119,8 @@ fn peripherals(name: &DesktopName, guest: &rdpmux_guest::Peripherals) -> Periphe
         offered: port.offered,
     });
     Peripherals {
-        sound: sound.map(|source| SoundHub::spawn(name.as_str().to_owned(), source)),
-        ..Peripherals::default()
+        sound: sound.map(|source| SoundHub::spawn(machine.name.as_str().to_owned(), source)),
+        layout: machine.layout,
     }
 }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdpmux_model::DesktopName;
+use rdpmux_server::typing::Layout;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, info, warn};
 
@@ -49,6 +50,7 @@ impl Registry {
             running: HashMap::new(),
             roster: Roster::new(config.machines.iter().map(|machine| machine.name.clone())),
             discover: config.discover.clone(),
+            layout: config.layout,
             unreadable: HashSet::new(),
         };
         for machine in &config.machines {
@@ -90,6 +92,8 @@ struct Follower {
     running: HashMap<DesktopName, Running>,
     roster: Roster,
     discover: Vec<SocketPattern>,
+    /// Keyboard layout of discovered machines.
+    layout: Option<Layout>,
     /// Directories whose failure was reported already.
     unreadable: HashSet<PathBuf>,
 }
@@ -152,6 +156,7 @@ impl Follower {
                     name,
                     source: Source::Qmp(socket),
                     resize: true,
+                    layout: self.layout,
                 });
             }
             Change::Remove { name } => {

@@ -17,6 +17,7 @@ fn test_card(text: &str) -> Machine {
         name: name(text),
         source: Source::TestCard(testcard::Config::default()),
         resize: true,
+        layout: None,
     }
 }
 

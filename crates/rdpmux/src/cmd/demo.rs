@@ -65,6 +65,7 @@ impl Demo {
                     name: DesktopName::new(name)?,
                     source: Source::TestCard(card),
                     resize: true,
+                    layout: None,
                 })
             };
             let mut machines = vec![machine("north")?, machine("south")?];

@@ -55,6 +55,7 @@ impl Run {
                 name,
                 source: Source::Qmp(socket.clone()),
                 resize: true,
+                layout: None,
             },
             &socket,
         ))?;
