@@ -12,7 +12,7 @@ pub mod sink;
 mod supervise;
 pub mod testcard;
 
-pub use port::{GuestEvent, HeadPort, Notice, Peripherals, SoundPort};
+pub use port::{ClipboardPort, GuestEvent, HeadPort, Notice, Peripherals, SoundPort};
 pub use power::{PowerAction, PowerError, PowerPort};
 pub use sink::{GuestSink, SinkError};
 pub use supervise::Counters;
@@ -108,9 +108,12 @@ pub fn spawn(spec: GuestSpec, title: String, events: mpsc::Sender<GuestEvent>) -
             peripherals.power = Some(port);
             let (sound, sound_ends) = qemu::audio::port();
             peripherals.sound = Some(sound);
+            let (clipboard, clipboard_ends) = qemu::clipboard_port();
+            peripherals.clipboard = Some(clipboard);
             let ends = qemu::Ends {
                 power,
                 sound: sound_ends,
+                clipboard: clipboard_ends,
             };
             tokio::spawn(qemu::run(config, title, events, counters.clone(), ends))
         }

@@ -1,9 +1,11 @@
 //! What a backend hands out: the ports of its heads and what happens to the guest. The owner of a port may clone the
 //! receivers freely; a backend never waits for any of them.
 
+use std::sync::Arc;
+
 use rdpmux_engine::SurfaceReader;
-use rdpmux_model::{Audience, Generation, HeadShape, HeadState, InputEvent, Pcm};
-use tokio::sync::{broadcast, mpsc, watch};
+use rdpmux_model::{Audience, Generation, GuestClipboardState, HeadShape, HeadState, InputEvent, Pcm};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::power::PowerPort;
 
@@ -51,6 +53,19 @@ pub struct Peripherals {
     pub power: Option<PowerPort>,
     /// Its sound, if the backend has any.
     pub sound: Option<SoundPort>,
+    /// Its clipboard, if the backend can have one.
+    pub clipboard: Option<ClipboardPort>,
+}
+
+/// A guest's clipboard.
+#[derive(Debug, Clone)]
+pub struct ClipboardPort {
+    /// What the guest has and takes; latest wins.
+    pub state: watch::Receiver<GuestClipboardState>,
+    /// What the guest can paste, `\n` at the ends of lines; latest wins.
+    pub offer: watch::Sender<Option<Arc<str>>>,
+    /// Asks for the text that the guest copied last. `None`: it cannot be had.
+    pub fetch: mpsc::Sender<oneshot::Sender<Option<Arc<str>>>>,
 }
 
 /// Sound of a machine, both ways. Nothing in it makes the machine wait: what nobody takes in time is dropped.

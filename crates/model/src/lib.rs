@@ -4,6 +4,7 @@
 //! only in [`EncodedFrame`], `guest` and `server` only in [`InputEvent`] and [`HeadState`].
 #![forbid(unsafe_code)]
 
+mod clipboard;
 mod frame;
 mod geometry;
 mod head;
@@ -16,6 +17,9 @@ mod region;
 mod rights;
 mod sound;
 
+pub use clipboard::{
+    ClipboardFormat, ClipboardKind, ClipboardKinds, ClipboardPolicy, FilePart, FileRequest, GuestClipboardState,
+};
 pub use frame::{
     BulkCompressor, Color, EncodedFrame, FrameCommand, QueueDepth, RasterCompressor, RfxQuant, RfxTile, TilePayload,
     VideoRegion, VideoStream,

@@ -25,6 +25,6 @@ pub use pipe::{
     SessionFraming, SurfaceCodec, SurfaceCodecs,
 };
 pub use session::{
-    CacheOffer, CloseReason, DesktopShape, ReconnectCookie, ReconnectProof, Session, SessionError, SessionEvent,
-    SessionInfo, SoundEvent, SoundRefusal,
+    CacheOffer, ClipboardEvent, ClipboardRefusal, CloseReason, DesktopShape, ReconnectCookie, ReconnectProof, Session,
+    SessionError, SessionEvent, SessionInfo, SoundEvent, SoundRefusal,
 };

@@ -88,24 +88,45 @@ pub(crate) fn disconnect(out: &mut Vec<u8>) {
 
 /// Appends one message of a static channel, in chunks ([MS-RDPBCGR] 2.2.6.1).
 pub(crate) fn static_channel(out: &mut Vec<u8>, channel: u16, message: &[u8]) {
-    let total = message.len() as u32;
-    let mut flags = CHANNEL_FLAG_FIRST;
-    let mut rest = message;
+    let mut start = 0;
     loop {
-        let (chunk, after) = rest.split_at(rest.len().min(CHANNEL_CHUNK));
-        if after.is_empty() {
-            flags |= CHANNEL_FLAG_LAST;
-        }
-        send_data(out, channel, |out| {
-            out.extend_from_slice(&total.to_le_bytes());
-            out.extend_from_slice(&(flags | CHANNEL_FLAG_SHOW_PROTOCOL).to_le_bytes());
-            out.extend_from_slice(chunk);
-        });
-        if after.is_empty() {
+        let end = message.len().min(start + CHANNEL_CHUNK);
+        let place = Place {
+            total: message.len(),
+            first: start == 0,
+            last: end == message.len(),
+        };
+        static_chunk(out, channel, place, |out| out.extend_from_slice(&message[start..end]));
+        if place.last {
             return;
         }
-        (flags, rest) = (0, after);
+        start = end;
     }
+}
+
+/// Where a chunk stands in its message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// Bytes of the whole message.
+    pub(crate) total: usize,
+    pub(crate) first: bool,
+    pub(crate) last: bool,
+}
+
+/// Appends one chunk of a message, at most [`CHANNEL_CHUNK`] bytes, which `body` writes.
+pub(crate) fn static_chunk(out: &mut Vec<u8>, channel: u16, place: Place, body: impl FnOnce(&mut Vec<u8>)) {
+    let mut flags = CHANNEL_FLAG_SHOW_PROTOCOL;
+    if place.first {
+        flags |= CHANNEL_FLAG_FIRST;
+    }
+    if place.last {
+        flags |= CHANNEL_FLAG_LAST;
+    }
+    send_data(out, channel, |out| {
+        out.extend_from_slice(&(place.total as u32).to_le_bytes());
+        out.extend_from_slice(&flags.to_le_bytes());
+        body(out);
+    });
 }
 
 /// Where a dynamic channel lives.

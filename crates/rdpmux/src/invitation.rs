@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use rdpmux_host::auth::{UserName, Users, random_password};
 use rdpmux_host::{Daemon, Grant, Pattern};
-use rdpmux_model::{DesktopName, Rights};
+use rdpmux_model::{ClipboardPolicy, DesktopName, Rights};
 use serde_json::{Value, json};
 
 use crate::rdp_file::{Client, RdpFile};
@@ -52,6 +52,7 @@ impl Invitation {
             users: vec![Pattern::new(guest.name.as_str())],
             vms: vec![Pattern::new("*")],
             rights: guest.rights,
+            clipboard: ClipboardPolicy::ALL,
         };
         self.guests.iter().map(grant).collect()
     }

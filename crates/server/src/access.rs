@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use rdpmux_model::{DesktopName, Rights};
+use rdpmux_model::{ClipboardPolicy, DesktopName, Rights};
 
 use crate::desktop::DesktopHandle;
 
@@ -37,6 +37,11 @@ pub trait Directory: Send + Sync {
 
     /// What `user` may do with the desktop. [`Rights::default`] is "nothing".
     fn rights(&self, user: &str, desktop: &DesktopName) -> Rights;
+
+    /// What `user` may do with the clipboard of the desktop's machine; without [`Rights::control`] nothing anyway.
+    fn clipboard(&self, _user: &str, _desktop: &DesktopName) -> ClipboardPolicy {
+        ClipboardPolicy::ALL
+    }
 }
 
 /// Why a login that was proven gets no desktop. The client sees the same refusal for both, so that names do not leak.

@@ -6,6 +6,7 @@
 
 mod access;
 mod chord;
+mod clipboard;
 mod config;
 mod desktop;
 mod fault;
@@ -21,6 +22,7 @@ pub mod typing;
 
 pub use access::{Accounts, Denied, Directory, NtHash};
 pub use chord::{Chord, NoChord};
+pub use clipboard::{ClipboardHub, GuestClipboard};
 pub use config::{Limits, Logins, Reconnect, Routing, ServerConfig};
 pub use desktop::{Desktop, DesktopEnded, DesktopHandle, DesktopSource, Hand, HeadSource, Heads, Peripherals};
 pub use listen::{Stop, Stopper, serve, stop_pair};

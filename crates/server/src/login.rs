@@ -277,9 +277,14 @@ fn come_back(client: &ClientLogin, proven: Option<&LoginName>, door: Door<'_>) -
         return None;
     };
     info!(%peer, %user, desktop = %lost.desktop, lost = %lost.session, "client comes back by its reconnect cookie");
+    let grant = Grant {
+        clipboard: config.directory.clipboard(&user, &lost.desktop),
+        desktop,
+        rights,
+    };
     Some(Decided {
         user,
-        verdict: Ok(Grant { desktop, rights }),
+        verdict: Ok(grant),
         replaces: Some(lost.session),
     })
 }

@@ -4,7 +4,7 @@
 //! A hint that a person wrote on purpose (blob, token, `alice#web1`, `web1\alice`) is taken at its word: an unknown name
 //! is refused. A hint that clients send by themselves (server name, `mstshash`) counts only if it names a desktop.
 
-use rdpmux_model::{DesktopName, Rights};
+use rdpmux_model::{ClipboardPolicy, DesktopName, Rights};
 
 use crate::access::{Denied, Directory};
 use crate::config::Routing;
@@ -59,6 +59,7 @@ impl LoginName {
 pub(crate) struct Grant {
     pub(crate) desktop: DesktopHandle,
     pub(crate) rights: Rights,
+    pub(crate) clipboard: ClipboardPolicy,
 }
 
 /// Chooses the desktop for a proven login.
@@ -92,7 +93,12 @@ pub(crate) fn choose(
     };
     let rights = directory.rights(&login.user, desktop.name());
     if rights.view {
-        Ok(Grant { desktop, rights })
+        let clipboard = directory.clipboard(&login.user, desktop.name());
+        Ok(Grant {
+            desktop,
+            rights,
+            clipboard,
+        })
     } else {
         Err(not_yours(desktop.name().as_str()))
     }

@@ -12,6 +12,7 @@ use zbus::connection::Builder;
 use zbus::fdo::DBusProxy;
 use zbus::names::OwnedUniqueName;
 
+use super::control;
 use super::display::Display;
 use super::listener::SharedFrames;
 use super::qmp::{Qmp, QmpError, Version};
@@ -107,8 +108,11 @@ async fn through_qmp(path: &Path, stay: bool) -> Result<Attachment, AttachError>
     let tablet_per_head = tablet_per_head(&mut qmp).await?;
     let has_fingers = has_touch_screen(&mut qmp).await;
     let socket = add_client(&mut qmp).await?;
-    let connecting = Builder::unix_stream(socket).p2p().build();
-    let connection = within("authentication", connecting).await??;
+    // Read on a thread of its own: QEMU waits for some of our answers.
+    let connecting = control::runtime()?.spawn(Builder::unix_stream(socket).p2p().build());
+    let connection = within("authentication", connecting)
+        .await?
+        .map_err(std::io::Error::other)??;
     Ok(Attachment {
         display: Display::new(connection, None).with_fingers(has_fingers),
         qmp: stay.then_some(qmp),
@@ -192,7 +196,11 @@ async fn add_client(qmp: &mut Qmp) -> Result<UnixStream, AttachError> {
 }
 
 async fn on_bus(address: &str, vm: Option<&str>) -> Result<Attachment, AttachError> {
-    let connection = within("connection to the bus", Builder::address(address).build()).await??;
+    let address = address.to_owned();
+    let connecting = control::runtime()?.spawn(async move { Builder::address(address.as_str()).build().await });
+    let connection = within("connection to the bus", connecting)
+        .await?
+        .map_err(std::io::Error::other)??;
     let bus = DBusProxy::new(&connection).await?;
     let name = BUS_NAME.try_into()?;
     let owners = within("ListQueuedOwners", bus.list_queued_owners(name)).await?;

@@ -146,6 +146,30 @@ impl Display {
         Ok(Changes { stream, owners })
     }
 
+    /// Hears QEMU's calls to our object at `path`. All of them must be answered: QEMU may wait.
+    pub(super) async fn calls(&self, path: &str) -> zbus::Result<Calls> {
+        let mut rule = MatchRule::builder().msg_type(Type::MethodCall).path(path);
+        if let Some(destination) = &self.destination {
+            rule = rule.sender(destination.as_str());
+        }
+        let stream = MessageStream::for_match_rule(rule.build()?, &self.connection, Some(SIGNALS)).await?;
+        Ok(Calls { stream })
+    }
+
+    /// Answers a call.
+    pub(super) async fn reply<B>(&self, call: &Message, body: &B) -> zbus::Result<()>
+    where
+        B: serde::Serialize + zbus::DynamicType,
+    {
+        self.connection.reply(&call.header(), body).await
+    }
+
+    /// Answers a call by an error.
+    pub(super) async fn refuse(&self, call: &Message, why: &str) -> zbus::Result<()> {
+        let name = "org.freedesktop.DBus.Error.Failed";
+        self.connection.reply_error(&call.header(), name, &(why,)).await
+    }
+
     /// Gives QEMU its end of a listener's socket pair. The listener has to be ready: QEMU's main loop waits for it.
     pub(super) async fn register_listener(&self, console: &str, socket: BorrowedFd<'_>) -> zbus::Result<()> {
         let body = (zbus::Fd::from(socket),);
@@ -195,6 +219,22 @@ impl Display {
             message = message.destination(destination.as_str());
         }
         self.connection.send(&message.build(body)?).await
+    }
+}
+
+/// QEMU's calls to one of our objects, in order.
+pub(super) struct Calls {
+    stream: MessageStream,
+}
+
+impl Calls {
+    /// The next call; `None` when the connection is closed. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Option<Message> {
+        loop {
+            if let Ok(message) = std::future::poll_fn(|context| Pin::new(&mut self.stream).poll_next(context)).await? {
+                return Some(message);
+            }
+        }
     }
 }
 

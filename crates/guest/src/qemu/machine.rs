@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::attach::{AttachError, Attachment, attach, within};
-use super::audio;
+use super::{audio, clipboard};
 use super::display::{Changes, Console, Display};
 use super::floor::Floor;
 use super::head::Head;
@@ -63,6 +63,7 @@ pub(super) struct Machine {
     title: String,
     events: mpsc::Sender<GuestEvent>,
     counters: Arc<Counters>,
+    clipboard: clipboard::Ends,
     heads: Vec<Head>,
     floor: Floor,
     watchdog: Watchdog,
@@ -104,6 +105,7 @@ impl Machine {
             title,
             events,
             counters,
+            clipboard: ends.clipboard,
             heads: Vec::new(),
             floor: Floor::default(),
             watchdog,
@@ -194,6 +196,10 @@ impl Machine {
         let (display, list) = (connected.display.clone(), self.watchdog.list());
         let _sound = has_safe_sound.then(|| audio::Sound::start(display, self.sound.clone(), list, self.title.clone()));
         let listening = self.listen(&mut connected).await;
+        // Given up with the connection.
+        let _clipboard = clipboard::start(&connected.display, &self.clipboard)
+            .await
+            .inspect_err(|error| tracing::warn!(%error, guest = %self.title, "no clipboard"));
         let end = match listening {
             Ok(()) => self.follow(&mut connected).await,
             Err(error) => Err(error),

@@ -3,6 +3,8 @@
 
 mod attach;
 pub mod audio;
+mod clipboard;
+mod control;
 mod display;
 mod floor;
 mod gesture;
@@ -23,6 +25,7 @@ use tokio::sync::mpsc;
 use crate::port::GuestEvent;
 use crate::power::PowerRequest;
 use crate::supervise::Counters;
+pub(crate) use clipboard::port as clipboard_port;
 use machine::Machine;
 
 /// Where a QEMU is and how to treat it.
@@ -81,6 +84,8 @@ pub(crate) struct Ends {
     pub(crate) power: mpsc::Receiver<PowerRequest>,
     /// Its sound.
     pub(crate) sound: audio::Ends,
+    /// Its clipboard.
+    pub(crate) clipboard: clipboard::Ends,
 }
 
 /// The task behind [`crate::spawn`].

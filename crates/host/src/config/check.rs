@@ -11,7 +11,7 @@ use rdpmux_server::{Limits, Logins, Reconnect, Routing};
 use toml::Spanned;
 
 use super::error::Problems;
-use super::{CertificateFiles, Config, Machine, Source, keys, raw};
+use super::{CertificateFiles, Config, Machine, Source, clipboard, keys, raw};
 use crate::auth::UserName;
 use crate::pattern::Pattern;
 use crate::registry::{Grant, SocketPattern};
@@ -330,6 +330,7 @@ fn grant(entry: &Spanned<raw::Grant>, problems: &mut Problems<'_>) -> Option<Gra
             resize: rights.resize && is_on(&grant.resize),
             ..rights
         },
+        clipboard: clipboard::policy(grant, problems),
     })
 }
 

@@ -4,6 +4,7 @@
 //! [`Config`] of it. `demo` and `run` build a [`Config`] without a file.
 
 mod check;
+mod clipboard;
 mod error;
 mod keys;
 mod raw;

@@ -61,6 +61,9 @@ pub(super) struct Grant {
     pub(super) rights: Vec<Text>,
     pub(super) sound: Option<Text>,
     pub(super) resize: Option<Spanned<bool>>,
+    pub(super) clipboard: Option<Text>,
+    pub(super) clipboard_kinds: Option<Vec<Text>>,
+    pub(super) clipboard_mib: Option<Spanned<i64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -216,6 +216,24 @@ pub(super) const SECTIONS: &[Section] = &[
                 "true",
                 "With \"control\": the guest's heads may take the sizes of these users' monitors or windows.",
             ),
+            setting(
+                "clipboard",
+                Kind::Text,
+                "\"both\"",
+                "\"in\": what users copy reaches the machine and its other viewers; \"out\": what is copied there reaches them; \"both\"; \"off\". Needs control.",
+            ),
+            setting(
+                "clipboard_kinds",
+                Kind::Texts,
+                "[\"text\", \"images\", \"files\"]",
+                "What the clipboard may carry. Images and files go between viewers.",
+            ),
+            setting(
+                "clipboard_mib",
+                Kind::Number,
+                "64",
+                "Most MiB of one transfer, or of one file. More than 64 counts for files only.",
+            ),
         ],
     },
     Section {

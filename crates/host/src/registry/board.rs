@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use rdpmux_guest::PowerPort;
-use rdpmux_model::{DesktopName, Rights};
+use rdpmux_model::{ClipboardPolicy, DesktopName, Rights};
 use rdpmux_server::{DesktopHandle, Directory};
 use tokio::sync::watch;
 
@@ -132,5 +132,9 @@ impl Directory for Board {
 
     fn rights(&self, user: &str, desktop: &DesktopName) -> Rights {
         self.policy.read().rights(user, desktop)
+    }
+
+    fn clipboard(&self, user: &str, desktop: &DesktopName) -> ClipboardPolicy {
+        self.policy.read().clipboard(user, desktop)
     }
 }

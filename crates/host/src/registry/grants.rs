@@ -1,6 +1,6 @@
 //! Who may do what: grants by patterns, added up, and the desktop for clients that name none.
 
-use rdpmux_model::{DesktopName, Rights};
+use rdpmux_model::{ClipboardPolicy, DesktopName, Rights};
 
 use crate::pattern::Pattern;
 
@@ -13,6 +13,8 @@ pub struct Grant {
     pub vms: Vec<Pattern>,
     /// What they may do.
     pub rights: Rights,
+    /// What they may do with the clipboard; nothing without control.
+    pub clipboard: ClipboardPolicy,
 }
 
 impl Grant {
@@ -34,11 +36,7 @@ pub struct Policy {
 impl Policy {
     /// What `user` may do with `desktop`; nothing without a grant.
     pub fn rights(&self, user: &str, desktop: &DesktopName) -> Rights {
-        let matching =
-            |grant: &&Grant| grant.users.iter().any(|pattern| pattern.matches(user)) && grant.covers(desktop.vm());
-        self.grants
-            .iter()
-            .filter(matching)
+        self.matching(user, desktop)
             .fold(Rights::default(), |sum, grant| Rights {
                 view: sum.view || grant.rights.view,
                 control: sum.control || grant.rights.control,
@@ -47,10 +45,26 @@ impl Policy {
                 resize: sum.resize || grant.rights.resize,
             })
     }
+
+    /// What `user` may do with the clipboard of the desktop's machine. A grant to see only brings nothing.
+    pub fn clipboard(&self, user: &str, desktop: &DesktopName) -> ClipboardPolicy {
+        self.matching(user, desktop)
+            .filter(|grant| grant.rights.control)
+            .fold(ClipboardPolicy::NONE, |sum, grant| sum.or(grant.clipboard))
+    }
+
+    fn matching<'a>(&'a self, user: &'a str, desktop: &'a DesktopName) -> impl Iterator<Item = &'a Grant> {
+        let is_for = |grant: &Grant| grant.users.iter().any(|pattern| pattern.matches(user));
+        self.grants
+            .iter()
+            .filter(move |grant| is_for(grant) && grant.covers(desktop.vm()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use rdpmux_model::ClipboardKinds;
+
     use super::*;
 
     fn grant(users: &[&str], vms: &[&str], rights: Rights) -> Grant {
@@ -59,7 +73,39 @@ mod tests {
             users: patterns(users),
             vms: patterns(vms),
             rights,
+            clipboard: ClipboardPolicy::ALL,
         }
+    }
+
+    #[test]
+    fn the_clipboard_comes_with_control_and_adds_up_per_direction() {
+        let one_way = |inward, outward, vms: &[&str]| Grant {
+            clipboard: ClipboardPolicy {
+                inward,
+                outward,
+                limit: 1,
+            },
+            ..grant(&["alice"], vms, Rights::CONTROL)
+        };
+        let (all, none) = (ClipboardKinds::ALL, ClipboardKinds::NONE);
+        let policy = Policy {
+            grants: vec![
+                grant(&["*"], &["*"], Rights::VIEW),
+                one_way(all, none, &["web*"]),
+                one_way(none, all, &["web2"]),
+            ],
+            default_desktop: None,
+        };
+        let clipboard = |user, desktop| policy.clipboard(user, &DesktopName::new(desktop).expect("valid"));
+        assert_eq!(
+            clipboard("bob", "web1"),
+            ClipboardPolicy::NONE,
+            "who only sees takes nothing"
+        );
+        let web1 = clipboard("alice", "web1");
+        assert_eq!((web1.inward, web1.outward), (all, none));
+        let web2 = clipboard("alice", "web2");
+        assert_eq!((web2.inward, web2.outward), (all, all));
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use rdpmux_guest::{GuestEvent, GuestSpec, GuestTask, HeadPort, qemu};
 use rdpmux_model::DesktopName;
-use rdpmux_server::{Desktop, DesktopSource, HeadSource, Heads, Peripherals, SoundHub, SoundSource};
+use rdpmux_server::{
+    ClipboardHub, Desktop, DesktopSource, GuestClipboard, HeadSource, Heads, Peripherals, SoundHub, SoundSource,
+};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
@@ -118,9 +120,15 @@ fn peripherals(machine: &config::Machine, guest: &rdpmux_guest::Peripherals) -> 
         microphone: port.microphone,
         offered: port.offered,
     });
+    let clipboard = guest.clipboard.clone().map(|port| GuestClipboard {
+        state: port.state,
+        offer: port.offer,
+        fetch: port.fetch,
+    });
     Peripherals {
         sound: sound.map(|source| SoundHub::spawn(machine.name.as_str().to_owned(), source)),
         layout: machine.layout,
+        clipboard: Some(ClipboardHub::spawn(machine.name.clone(), clipboard)),
     }
 }
 

@@ -12,6 +12,7 @@ mod autodetect;
 pub(crate) mod caps;
 mod channel;
 mod chunks;
+mod cliprdr;
 mod echo;
 mod graphics;
 mod inbox;
@@ -30,6 +31,7 @@ use rdpmux_model::{
     Client, FrameId, InputEvent, LayoutError, LockKeys, MonitorLayout, PointerShape, QueueDepth, Rect, Size,
 };
 
+pub use cliprdr::{ClipboardEvent, ClipboardRefusal};
 pub use graphics::CacheOffer;
 pub use info::SessionInfo;
 pub use monitors::DesktopShape;
@@ -41,6 +43,7 @@ use crate::wire::{self, DynamicChannel, Reader};
 use autodetect::AutoDetect;
 use caps::ClientCaps;
 use channel::DynamicChannels;
+use cliprdr::Clipboard;
 use graphics::{Graphics as GraphicsProcessor, GraphicsEvent};
 use input::{InputDecoder, Typed};
 use pointer::PointerCache;
@@ -112,6 +115,8 @@ pub enum SessionEvent {
     Refresh(Vec<Rect<Client>>),
     /// Sound and microphone.
     Sound(SoundEvent),
+    /// Something happened to the clipboard.
+    Clipboard(ClipboardEvent),
     /// The client hangs up.
     Shutdown,
 }
@@ -222,6 +227,7 @@ pub struct Session {
     phase: Phase,
     channels: Option<DynamicChannels>,
     auto_detect: Option<AutoDetect>,
+    clipboard: Option<Clipboard>,
     graphics: Graphics,
     coders: CodersFactory,
     surface_codecs: SurfaceCodecs,
@@ -239,6 +245,7 @@ impl Session {
             .channel(DYNAMIC_CHANNELS)
             .map(|carrier| DynamicChannels::new(carrier, graphics(), shape.may_ask));
         let auto_detect = link.auto_detect.map(AutoDetect::new);
+        let clipboard = link.channel(cliprdr::CHANNEL).map(Clipboard::new);
         let mut session = Self {
             info,
             link,
@@ -248,6 +255,7 @@ impl Session {
             phase: Phase::AwaitConfirm,
             channels,
             auto_detect,
+            clipboard,
             graphics: Graphics::Idle,
             coders: offer.coders,
             surface_codecs: offer.surface_codecs,
@@ -335,6 +343,10 @@ impl Session {
             return Ok(());
         }
         if self.sound_chunk(channel, data, events, out) {
+            return Ok(());
+        }
+        if let Some(clipboard) = self.clipboard.as_mut().filter(|c| c.channel() == channel) {
+            clipboard.chunk(data, events);
             return Ok(());
         }
         let Some(channels) = self.channels.as_mut().filter(|c| c.carrier() == channel) else {

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::debug;
 
+use crate::clipboard::ClipboardHub;
 use crate::fault;
 use crate::session::stream::CommonStreams;
 use crate::sound::SoundHub;
@@ -55,6 +56,8 @@ pub struct Peripherals {
     pub layout: Option<Layout>,
     /// Its sound, both ways.
     pub sound: Option<SoundHub>,
+    /// Its clipboard. `None`: viewers have none.
+    pub clipboard: Option<ClipboardHub>,
 }
 
 /// Owner of a desktop's task. Dropping it ends the desktop: its viewers are told and closed.
@@ -253,6 +256,10 @@ impl DesktopHandle {
 
     pub(crate) fn surface(&self) -> &SurfaceReader {
         &self.0.surface
+    }
+
+    pub(crate) fn peripherals(&self) -> &Peripherals {
+        &self.0.peripherals
     }
 
     /// The streams that viewers share.

@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdpmux_model::{Rights, SessionId};
+use rdpmux_model::{ClipboardPolicy, Rights, SessionId};
 use rdpmux_rdp::{CloseReason, Coders, CodersFactory, ReconnectCookie, Session};
 use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -24,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
+use crate::clipboard::ClipboardSeat;
 use crate::listen::{Context, Knock};
 use crate::login::{self, Arrival, Door, LoginError, Stream};
 use crate::reconnect::{Hold, Owner};
@@ -65,7 +66,7 @@ pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, cont
                 client = %session.info(), "session started");
             let facts = SessionFacts {
                 id,
-                user,
+                user: user.clone(),
                 desktop: grant.desktop.name().clone(),
                 peer,
                 client: session.info().to_string(),
@@ -75,6 +76,7 @@ pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, cont
             let access = Access {
                 place: Some(Listed::new(facts, &context)),
                 grant,
+                user,
                 farewell: None,
             };
             serve(id, session, link, socket, access, &context).await;
@@ -85,6 +87,7 @@ pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, cont
             let grant = Grant {
                 desktop: card.desktop(),
                 rights: Rights::VIEW,
+                clipboard: ClipboardPolicy::NONE,
             };
             let farewell = Farewell {
                 after: CARD,
@@ -94,6 +97,7 @@ pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, cont
                 grant,
                 place: None,
                 farewell: Some(farewell),
+                user,
             };
             serve(id, session, link, socket, access, &context).await;
         }
@@ -132,6 +136,7 @@ struct Access {
     grant: Grant,
     /// None for a card.
     place: Option<Listed>,
+    user: String,
     farewell: Option<Farewell>,
 }
 
@@ -169,7 +174,12 @@ async fn serve(
     access: Access,
     context: &Arc<Context>,
 ) {
-    let Access { grant, place, farewell } = access;
+    let Access {
+        grant,
+        place,
+        user,
+        farewell,
+    } = access;
     let name = grant.desktop.name().clone();
     let keyboard = session.info().keyboard_layout;
     let layout = Layout::of_windows(keyboard);
@@ -177,8 +187,9 @@ async fn serve(
     let Ok(seat) = grant.desktop.join(id, grant.rights, layout).await else {
         return tell(session, link, CloseReason::ServerShutdown).await;
     };
+    let clipboard = clipboard(id, &grant, &user).await;
     let gauge = LinkGauge::new(socket);
-    let mut drive = Drive::new(id, session, link, gauge, seat, context, farewell);
+    let mut drive = Drive::new(id, session, link, gauge, (seat, clipboard), context, farewell);
     if let Some(place) = &place {
         drive = drive.listed(place.presence.notice(), place.cookie.as_ref().map(|(cookie, _)| cookie));
     }
@@ -194,6 +205,13 @@ async fn serve(
         }
         _ => warn!(session = %id, desktop = %name, %end, "session ended"),
     }
+}
+
+/// A part in the machine's clipboard, if there is one and the viewer may do anything with it. Only who controls the
+/// machine may.
+async fn clipboard(id: SessionId, grant: &Grant, user: &str) -> Option<ClipboardSeat> {
+    let hub = grant.desktop.peripherals().clipboard.as_ref()?;
+    hub.join(id, user, grant.rights, grant.clipboard).await
 }
 
 /// Tells a client why it is sent away, without a session.

@@ -7,6 +7,7 @@
 //! ```
 //! Control and input never wait for any of it.
 
+mod clipboard;
 mod end;
 mod frames;
 mod layout;
@@ -25,6 +26,7 @@ use tokio::io::{AsyncReadExt, ReadHalf};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use crate::clipboard::{ClipboardSeat, Notice};
 use crate::desktop::{InputRefused, Seat};
 use crate::fault;
 use crate::listen::{Context, Stop};
@@ -54,6 +56,7 @@ pub(super) struct Drive {
     inbound: BytesMut,
     outbox: Outbox,
     seat: Seat,
+    clipboard: Option<ClipboardSeat>,
     frames: watch::Receiver<Generation>,
     state: watch::Receiver<HeadState>,
     shown: HeadState,
@@ -101,6 +104,7 @@ enum Wake {
     Sound(SoundWake),
     Frame,
     State,
+    Clipboard(Notice),
     Time,
 }
 
@@ -110,7 +114,7 @@ impl Drive {
         rdp: Session,
         link: Link<Stream>,
         gauge: LinkGauge,
-        seat: Seat,
+        (seat, clipboard): (Seat, Option<ClipboardSeat>),
         context: &Arc<Context>,
         farewell: Option<Farewell>,
     ) -> Self {
@@ -124,6 +128,7 @@ impl Drive {
             reader,
             inbound: link.buffer,
             outbox: Outbox::spawn(writer, limits.write),
+            clipboard,
             frames: desktop.frames(),
             state: desktop.state(),
             shown: HeadState::default(),
@@ -195,6 +200,7 @@ impl Drive {
             self.rdp.offer_reconnect(&cookie, &mut out);
         }
         self.push(out)?;
+        self.start_clipboard();
         events.into_iter().try_for_each(|event| self.on_event(event))?;
         self.show_state()?;
         // Bytes that came with the last bytes of the login.
@@ -202,6 +208,7 @@ impl Drive {
         loop {
             fault::hold();
             self.pump()?;
+            self.pump_clipboard()?;
             let wake = self.next().await;
             self.handle(wake)?;
         }
@@ -221,6 +228,7 @@ impl Drive {
             frames,
             state,
             sound,
+            clipboard,
             ..
         } = self;
         tokio::select! {
@@ -234,6 +242,7 @@ impl Drive {
             () = made(follow) => Wake::Frame,
             changed = frames.changed() => if changed.is_ok() { Wake::Frame } else { Wake::DesktopGone },
             changed = state.changed() => if changed.is_ok() { Wake::State } else { Wake::DesktopGone },
+            notice = clipboard::notice(clipboard) => Wake::Clipboard(notice),
             () = tokio::time::sleep_until(due) => Wake::Time,
         }
     }
@@ -259,6 +268,10 @@ impl Drive {
             Wake::Sound(wake) => self.on_sound_wake(wake),
             Wake::Frame => Ok(()),
             Wake::State => self.show_state(),
+            Wake::Clipboard(notice) => {
+                self.on_notice(notice);
+                Ok(())
+            }
             Wake::Time => self.on_time(),
         }
     }
@@ -307,6 +320,7 @@ impl Drive {
                 LinkGauge::on_bandwidth(Instant::now(), bytes, elapsed_ms, &mut self.pacer);
             }
             SessionEvent::Sound(event) => self.on_sound_event(event),
+            SessionEvent::Clipboard(event) => self.on_clipboard(event),
             SessionEvent::Shutdown => return Err(End::Client),
         }
         Ok(())

@@ -1,0 +1,84 @@
+//! The clipboard of one session: what its client does goes to the machine's hub, what the hub wants goes to the client.
+//! Messages leave in pieces between frames: a big one waits for them, never they for it.
+
+use bytes::Bytes;
+use rdpmux_rdp::ClipboardEvent;
+use tracing::{debug, warn};
+
+use super::{Drive, End};
+use crate::clipboard::{ClipboardSeat, Notice};
+
+impl Drive {
+    /// Opens the client's clipboard, if it may have a part in the machine's.
+    pub(super) fn start_clipboard(&mut self) {
+        if self.clipboard.is_some() && !self.rdp.clipboard_start() {
+            // Without the channel there is nothing to wait for.
+            self.clipboard = None;
+        }
+    }
+
+    pub(super) fn on_clipboard(&mut self, event: ClipboardEvent) {
+        let Some(seat) = &self.clipboard else { return };
+        match event {
+            ClipboardEvent::Refused(refusal) => warn!(session = %self.id, %refusal, "clipboard"),
+            ClipboardEvent::Wanted { .. } => {
+                if !seat.client(event) {
+                    self.rdp.clipboard_answer(None);
+                }
+            }
+            ClipboardEvent::FileWanted(request) => {
+                if !seat.client(event) {
+                    self.rdp.clipboard_answer_file(request.stream, None);
+                }
+            }
+            event => {
+                if !seat.client(event) {
+                    debug!(session = %self.id, "the client does more with the clipboard than is taken");
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Announce(formats) => self.rdp.clipboard_announce(&formats),
+            Notice::Fetch { format, token, limit } => {
+                if !self.rdp.clipboard_fetch(format, token, limit) {
+                    self.on_clipboard(ClipboardEvent::Data { token, data: None });
+                }
+            }
+            Notice::Answer(data) => self.rdp.clipboard_answer(data),
+            Notice::FetchFile(request) => {
+                if !self.rdp.clipboard_fetch_file(request) {
+                    let stream = request.stream;
+                    self.on_clipboard(ClipboardEvent::FileData { stream, data: None });
+                }
+            }
+            Notice::AnswerFile { stream, data } => self.rdp.clipboard_answer_file(stream, data),
+            Notice::Lock(id) => self.rdp.clipboard_lock(id),
+            Notice::Unlock(id) => self.rdp.clipboard_unlock(id),
+        }
+    }
+
+    /// Sends pieces while little waits: frames, which may fill more, go first.
+    pub(super) fn pump_clipboard(&mut self) -> Result<(), End> {
+        while self.rdp.clipboard_waits() && self.outbox.backlog() < ROOM {
+            let mut out = Vec::with_capacity(PIECE + 2048);
+            self.rdp.clipboard_transmit(PIECE, &mut out);
+            self.outbox.push(Bytes::from(out))?;
+        }
+        Ok(())
+    }
+}
+
+/// The next thing that the hub wants. Cancel-safe.
+pub(super) async fn notice(seat: &mut Option<ClipboardSeat>) -> Notice {
+    match seat {
+        Some(seat) => seat.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Bytes in the outbox up to which a piece is added; frames are made up to four times as many.
+const ROOM: u64 = 16 * 1024;
+const PIECE: usize = 16 * 1024;
