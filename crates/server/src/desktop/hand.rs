@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{Command, DesktopHandle};
 use crate::chord::Chord;
-use crate::typing::{Layout, Stroke};
+use crate::typing::{Layout, Stroke, Strokes};
 
 /// The desktop ended while it was typed at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -93,6 +93,13 @@ impl Hand {
         let event = InputEvent::Key { scancode, down };
         let session = self.session;
         let command = Command::Input { session, event };
+        self.commands.send(command).await.map_err(|_| DesktopEnded)
+    }
+
+    /// Types one character; waits while the guest takes nothing.
+    pub(crate) async fn strokes(&self, strokes: Strokes) -> Result<(), DesktopEnded> {
+        let session = self.session;
+        let command = Command::Strokes { session, strokes };
         self.commands.send(command).await.map_err(|_| DesktopEnded)
     }
 

@@ -25,7 +25,7 @@ use crate::clipboard::ClipboardHub;
 use crate::fault;
 use crate::session::stream::CommonStreams;
 use crate::sound::SoundHub;
-use crate::typing::Layout;
+use crate::typing::{Layout, Strokes};
 use arbiter::InputArbiter;
 pub use hand::{DesktopEnded, Hand};
 pub use heads::{HeadSource, Heads};
@@ -108,6 +108,10 @@ enum Command {
     Character {
         session: SessionId,
         c: char,
+    },
+    Strokes {
+        session: SessionId,
+        strokes: Strokes,
     },
     Leave {
         session: SessionId,
@@ -432,6 +436,10 @@ async fn run(name: DesktopName, mut inbox: mpsc::Receiver<Command>, guest: Guest
                 Command::Character { session, c } => {
                     let caps = guest.state.borrow().locks.caps;
                     arbiter.lock().character(session, c, caps, &mut out);
+                }
+                Command::Strokes { session, strokes } => {
+                    let caps = guest.state.borrow().locks.caps;
+                    arbiter.strokes(session, strokes, caps, &mut out);
                 }
                 Command::Leave { session } => {
                     arbiter.lock().release(session, &mut out);

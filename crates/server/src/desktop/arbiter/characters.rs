@@ -4,8 +4,8 @@
 use rdpmux_model::{InputEvent, Scancode, SessionId};
 use tracing::info;
 
-use super::{Held, InputArbiter};
-use crate::typing::{Layout, Stroke};
+use super::{Held, InputArbiter, Seat};
+use crate::typing::{Layout, Stroke, Strokes};
 
 /// Keys that do the same: those that may be held, and the first of which is pressed if none is.
 const SHIFTS: [Scancode; 2] = [Stroke::SHIFT, Stroke::RIGHT_SHIFT];
@@ -30,6 +30,23 @@ impl InputArbiter {
             }
             return;
         };
+        self.type_strokes(strokes, caps, out);
+    }
+
+    /// Appends the keys of strokes that were chosen for a layout already.
+    pub(in crate::desktop) fn strokes(
+        &self,
+        session: SessionId,
+        strokes: Strokes,
+        caps: bool,
+        out: &mut Vec<InputEvent>,
+    ) {
+        if self.seats.get(&session).is_some_and(Seat::may_type) {
+            self.type_strokes(strokes, caps, out);
+        }
+    }
+
+    fn type_strokes(&self, strokes: Strokes, caps: bool, out: &mut Vec<InputEvent>) {
         for stroke in strokes {
             self.stroke(stroke.under_caps(caps), out);
         }

@@ -2,11 +2,14 @@
 //! Messages leave in pieces between frames: a big one waits for them, never they for it.
 
 use bytes::Bytes;
+use rdpmux_model::InputEvent;
 use rdpmux_rdp::ClipboardEvent;
 use tracing::{debug, warn};
 
 use super::{Drive, End};
 use crate::clipboard::{ClipboardSeat, Notice};
+use crate::paste::{Fate, Paster};
+use crate::typing::Layout;
 
 impl Drive {
     /// Opens the client's clipboard, if it may have a part in the machine's.
@@ -57,6 +60,22 @@ impl Drive {
             Notice::AnswerFile { stream, data } => self.rdp.clipboard_answer_file(stream, data),
             Notice::Lock(id) => self.rdp.clipboard_lock(id),
             Notice::Unlock(id) => self.rdp.clipboard_unlock(id),
+        }
+    }
+
+    /// A viewer's input, unless it is the chord that types the clipboard, or stops that.
+    pub(super) fn on_viewer_input(&mut self, event: InputEvent) -> Result<(), End> {
+        let Some(seat) = &self.clipboard else {
+            return self.on_input(event);
+        };
+        match self.paster.input(event) {
+            Fate::Pass => self.on_input(event),
+            Fate::Keep => Ok(()),
+            Fate::Paste => {
+                let layout = Layout::of_windows(self.rdp.info().keyboard_layout);
+                self.paster.start(seat, self.seat.desktop(), layout);
+                Paster::lifted().try_for_each(|event| self.on_input(event))
+            }
         }
     }
 

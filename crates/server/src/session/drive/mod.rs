@@ -31,6 +31,7 @@ use crate::desktop::{InputRefused, Seat};
 use crate::fault;
 use crate::listen::{Context, Stop};
 use crate::login::Stream;
+use crate::paste::Paster;
 use crate::session::gauge::LinkGauge;
 use crate::session::link::Link;
 use crate::session::liveness::{self, Liveness};
@@ -57,6 +58,7 @@ pub(super) struct Drive {
     outbox: Outbox,
     seat: Seat,
     clipboard: Option<ClipboardSeat>,
+    paster: Paster,
     frames: watch::Receiver<Generation>,
     state: watch::Receiver<HeadState>,
     shown: HeadState,
@@ -129,6 +131,7 @@ impl Drive {
             inbound: link.buffer,
             outbox: Outbox::spawn(writer, limits.write),
             clipboard,
+            paster: Paster::default(),
             frames: desktop.frames(),
             state: desktop.state(),
             shown: HeadState::default(),
@@ -299,7 +302,7 @@ impl Drive {
             SessionEvent::GraphicsReady(writer) | SessionEvent::Reactivated(writer) => self.on_pipe(writer),
             SessionEvent::FrameAck { id, queue_depth } => self.on_ack(id, queue_depth),
             SessionEvent::CacheOffer(entries) => self.cache_offer = Some(entries),
-            SessionEvent::Input(event) => return self.on_input(event),
+            SessionEvent::Input(event) => return self.on_viewer_input(event),
             SessionEvent::Character(c) => return self.on_character(c),
             SessionEvent::Suppress(suppressed) => {
                 self.suppressed = suppressed;
@@ -345,6 +348,7 @@ impl Drive {
 
     fn on_character(&mut self, c: char) -> Result<(), End> {
         self.liveness.on_input(Instant::now());
+        self.paster.stop();
         typed(self.seat.character(c))
     }
 
