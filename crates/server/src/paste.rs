@@ -1,59 +1,25 @@
-//! Pasting as typing, for guests without an agent: a text becomes key strokes of the guest's layout, as fast as a
-//! keyboard of its kind takes them. [`DesktopHandle::type_text`] is for commands, [`Paster`] for a viewer who presses
-//! the chord Ctrl+Alt+Shift+V in a session: it types what the viewer would paste, until the viewer presses a key.
-//!
-//! Lock keys are left alone; Caps Lock is reckoned with where the guest lights it.
-
-use std::time::Duration;
+//! Pasting as typing, for guests without an agent: a viewer who presses Ctrl+Alt+Shift+V in a session has what it would
+//! paste typed on the guest's keyboard, in the guest's layout if that is known, else in the client's. Any key of the
+//! viewer's stops it. The typing itself is [`Hand::type_text`](crate::Hand::type_text)'s.
 
 use rdpmux_model::{InputEvent, Scancode};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
 use tracing::info;
 
 use crate::clipboard::ClipboardSeat;
-use crate::desktop::{DesktopEnded, DesktopHandle};
+use crate::desktop::{DesktopEnded, DesktopHandle, Typed};
 use crate::typing::Layout;
 
-/// What came of a text that was typed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Typed {
-    /// Characters that were typed.
-    pub characters: usize,
-    /// Characters that the layout lacks; they were left out.
-    pub left_out: usize,
-}
-
-impl DesktopHandle {
-    /// Types a text on the guest's keyboard, whose layout is the machine's if that is known, else this one, else `us`.
-    /// Takes about 25 ms per character. Dropping the future stops it between two characters, with no key down. Whoever
-    /// asks has checked that it may type here.
-    ///
-    /// # Errors
-    /// [`DesktopEnded`].
-    pub async fn type_text(&self, text: &str, layout: Option<Layout>) -> Result<Typed, DesktopEnded> {
-        let mut typed = Typed::default();
-        let known = self.peripherals().layout.or(layout).or_else(|| Layout::by_name("us"));
-        let Some(layout) = known else { return Ok(typed) };
-        let hand = self.hand().await?;
-        for strokes in layout.text(text) {
-            match strokes {
-                Ok(strokes) => {
-                    let edges: u32 = strokes.into_iter().map(edges).sum();
-                    hand.strokes(strokes).await?;
-                    typed.characters += 1;
-                    sleep(EDGE * edges).await;
-                }
-                Err(_) => typed.left_out += 1,
-            }
-        }
-        Ok(typed)
+async fn type_text(desktop: &DesktopHandle, text: &str, layout: Option<Layout>) -> Result<Typed, DesktopEnded> {
+    let layout = desktop
+        .peripherals()
+        .layout
+        .or(layout)
+        .or_else(|| Layout::by_name("us"));
+    match layout {
+        Some(layout) => desktop.hand().await?.type_text(text, layout).await,
+        None => Ok(Typed::default()),
     }
-}
-
-/// How often keys go down and up for a stroke.
-fn edges(stroke: crate::typing::Stroke) -> u32 {
-    2 + 2 * u32::from(stroke.shift) + 2 * u32::from(stroke.altgr)
 }
 
 /// What becomes of a viewer's key.
@@ -140,7 +106,7 @@ impl Paster {
                 Ok(Ok(text)) if text.chars().count() > LONGEST => {
                     info!(desktop = %name, bytes = text.len(), limit = LONGEST, "the text is too long to be typed");
                 }
-                Ok(Ok(text)) => match desktop.type_text(&text, layout).await {
+                Ok(Ok(text)) => match type_text(&desktop, &text, layout).await {
                     Ok(typed) => info!(target: "rdpmux::audit", desktop = %name, characters = typed.characters,
                         left_out = typed.left_out, "clipboard typed"),
                     Err(error) => info!(desktop = %name, %error, "typing ended"),
@@ -207,8 +173,6 @@ const MODIFIERS: [(Scancode, Modifier); 6] = [
 ];
 /// V on every Latin layout.
 const LETTER: Scancode = key(0x2F, false);
-/// Between two edges of keys, on average: a PC keyboard's queue holds 16 bytes, and a guest may be busy.
-const EDGE: Duration = Duration::from_millis(10);
 /// Characters that are typed at most: five minutes.
 const LONGEST: usize = 16 * 1024;
 

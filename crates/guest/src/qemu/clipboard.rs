@@ -42,6 +42,8 @@ const STORM: usize = 8;
 const STORM_TIME: Duration = Duration::from_secs(5);
 
 type Reply = oneshot::Sender<Option<Arc<str>>>;
+/// The guest's text, on its way, and who wants it.
+type Reading = (Pin<Box<dyn Future<Output = Option<Arc<str>>> + Send>>, Reply);
 
 /// The backend's ends of a [`ClipboardPort`]. Clones are the same ones; one connection uses them at a time.
 #[derive(Debug, Clone)]
@@ -122,7 +124,7 @@ struct Serving<'a> {
     /// When to offer again after a reset.
     regrab: Option<Instant>,
     /// The guest's text, on its way.
-    reading: Option<(Pin<Box<dyn Future<Output = Option<Arc<str>>> + Send>>, Reply)>,
+    reading: Option<Reading>,
 }
 
 impl Serving<'_> {
@@ -275,9 +277,7 @@ async fn request(display: Display) -> Option<Arc<str>> {
     Some(Arc::from(text))
 }
 
-async fn read(
-    reading: &mut Option<(Pin<Box<dyn Future<Output = Option<Arc<str>>> + Send>>, Reply)>,
-) -> Option<Arc<str>> {
+async fn read(reading: &mut Option<Reading>) -> Option<Arc<str>> {
     match reading {
         Some((text, _)) => text.await,
         None => std::future::pending().await,

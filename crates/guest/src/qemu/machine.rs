@@ -18,7 +18,6 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::attach::{AttachError, Attachment, attach, within};
-use super::{audio, clipboard};
 use super::display::{Changes, Console, Display};
 use super::floor::Floor;
 use super::head::Head;
@@ -26,6 +25,7 @@ use super::listener::{Ended, Listener, PeerError, SharedFrames, Watchdog};
 use super::qmp::{Qmp, QmpError};
 use super::switch;
 use super::{Config, Ends};
+use super::{audio, clipboard};
 use crate::port::{GuestEvent, Notice};
 use crate::power::PowerRequest;
 use crate::supervise::{BackOff, Counters, Quota};

@@ -35,6 +35,7 @@ impl House {
                 users: vec![Pattern::new("victor")],
                 vms: vec![Pattern::new("*")],
                 rights: Rights::VIEW,
+                clipboard: rdpmux_model::ClipboardPolicy::NONE,
             }],
             ..Config::default()
         };

@@ -4,24 +4,32 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rdpmux_model::{HeadState, InputEvent, Rights, Scancode, SessionId, Size};
-use tokio::sync::{mpsc, watch};
+use rdpmux_model::{InputEvent, Rights, Scancode, SessionId, Size};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::{Command, DesktopHandle};
 use crate::chord::Chord;
-use crate::typing::{Layout, Stroke, Strokes};
+use crate::typing::{Layout, Stroke};
 
 /// The desktop ended while it was typed at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the desktop was removed")]
 pub struct DesktopEnded;
 
+/// What came of a text that was typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Typed {
+    /// Characters that were typed.
+    pub characters: usize,
+    /// Characters that the layout lacks.
+    pub left_out: usize,
+}
+
 /// A hand on the keyboard. Dropping it lifts its keys.
 pub struct Hand {
     commands: mpsc::Sender<Command>,
     session: SessionId,
-    state: watch::Receiver<HeadState>,
     leave: Option<mpsc::OwnedPermit<Command>>,
 }
 
@@ -45,7 +53,6 @@ impl DesktopHandle {
         Ok(Hand {
             commands,
             session,
-            state: self.state(),
             leave: Some(leave),
         })
     }
@@ -96,13 +103,6 @@ impl Hand {
         self.commands.send(command).await.map_err(|_| DesktopEnded)
     }
 
-    /// Types one character; waits while the guest takes nothing.
-    pub(crate) async fn strokes(&self, strokes: Strokes) -> Result<(), DesktopEnded> {
-        let session = self.session;
-        let command = Command::Strokes { session, strokes };
-        self.commands.send(command).await.map_err(|_| DesktopEnded)
-    }
-
     /// Presses the keys of a chord in their order, holds them for a moment and lifts them again.
     ///
     /// # Errors
@@ -119,38 +119,32 @@ impl Hand {
         Ok(())
     }
 
-    /// Types a text on the keys of a guest's layout; what the layout lacks is left out. Slowly enough for guests that look
-    /// at their keyboard now and then.
+    /// Types a text on the keys of a guest's layout, slowly enough for a PC keyboard's queue: some 40 characters per second.
+    /// What the layout lacks is left out. Caps Lock is reckoned with where the guest lights it; what viewers hold
+    /// meanwhile does not change a character. Dropping the future stops it between two characters.
     ///
     /// # Errors
     /// [`DesktopEnded`].
-    pub async fn type_text(&self, text: &str, layout: Layout) -> Result<(), DesktopEnded> {
-        for stroke in layout.text(text).filter_map(Result::ok).flatten() {
-            let caps = self.state.borrow().locks.caps;
-            self.stroke(stroke.under_caps(caps)).await?;
-            sleep(BETWEEN).await;
+    pub async fn type_text(&self, text: &str, layout: Layout) -> Result<Typed, DesktopEnded> {
+        let mut typed = Typed::default();
+        for strokes in layout.text(text) {
+            let Ok(strokes) = strokes else {
+                typed.left_out += 1;
+                continue;
+            };
+            let session = self.session;
+            let command = Command::Strokes { session, strokes };
+            self.commands.send(command).await.map_err(|_| DesktopEnded)?;
+            typed.characters += 1;
+            sleep(EDGE * strokes.into_iter().map(edges).sum()).await;
         }
-        Ok(())
+        Ok(typed)
     }
+}
 
-    async fn stroke(&self, stroke: Stroke) -> Result<(), DesktopEnded> {
-        let modifiers = [(stroke.shift, Stroke::SHIFT), (stroke.altgr, Stroke::ALTGR)];
-        let held = || {
-            modifiers
-                .into_iter()
-                .filter(|(is_held, _)| *is_held)
-                .map(|(_, key)| key)
-        };
-        for key in held() {
-            self.key(key, true).await?;
-        }
-        self.key(stroke.scancode, true).await?;
-        self.key(stroke.scancode, false).await?;
-        for key in held() {
-            self.key(key, false).await?;
-        }
-        Ok(())
-    }
+/// How often keys go down and up for a stroke.
+fn edges(stroke: Stroke) -> u32 {
+    2 + 2 * u32::from(stroke.shift) + 2 * u32::from(stroke.altgr)
 }
 
 impl Drop for Hand {
@@ -167,5 +161,5 @@ const FIRST_HAND: u64 = 1 << 63;
 const HELD: Duration = Duration::from_millis(30);
 /// How long a resting guest may take to show something.
 const WAKING: Duration = Duration::from_secs(1);
-/// After each typed key: 100 keys per second.
-const BETWEEN: Duration = Duration::from_millis(10);
+/// After each edge of a typed key: the queue holds 16 bytes, an edge takes up to three, and a guest may be busy.
+const EDGE: Duration = Duration::from_millis(8);

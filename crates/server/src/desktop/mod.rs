@@ -27,7 +27,7 @@ use crate::session::stream::CommonStreams;
 use crate::sound::SoundHub;
 use crate::typing::{Layout, Strokes};
 use arbiter::InputArbiter;
-pub use hand::{DesktopEnded, Hand};
+pub use hand::{DesktopEnded, Hand, Typed};
 pub use heads::{HeadSource, Heads};
 use sizes::Shown;
 
@@ -260,10 +260,6 @@ impl DesktopHandle {
 
     pub(crate) fn surface(&self) -> &SurfaceReader {
         &self.0.surface
-    }
-
-    pub(crate) fn peripherals(&self) -> &Peripherals {
-        &self.0.peripherals
     }
 
     /// The streams that viewers share.
