@@ -435,7 +435,7 @@ async fn run(name: DesktopName, mut inbox: mpsc::Receiver<Command>, guest: Guest
                 }
                 Command::Strokes { session, strokes } => {
                     let caps = guest.state.borrow().locks.caps;
-                    arbiter.strokes(session, strokes, caps, &mut out);
+                    arbiter.lock().strokes(session, strokes, caps, &mut out);
                 }
                 Command::Leave { session } => {
                     arbiter.lock().release(session, &mut out);
