@@ -21,6 +21,8 @@ pub fn cases(suite: &mut Suite) {
 const SIZE: (usize, usize) = (1280, 800);
 /// How long processor time is measured.
 const MEASURED: Duration = wait::seconds(5);
+/// Levels of a channel by which a first painting may be off.
+const ROUGH: u32 = 32;
 /// What the daemon's log says.
 const RESTS: &str = "the display rests";
 const WAKES: &str = "the display is shown again";
@@ -62,6 +64,7 @@ fn rests(case: &Case, qemu: Qemu) -> Result<String> {
         let wrong = wrong_pixels(picture, &dump);
         if wrong > 0 {
             picture.save(&case.folder.join("wrong.png"))?;
+            dump.save(&case.folder.join("right.png"))?;
         }
         ensure!(
             wrong == 0,
@@ -134,13 +137,20 @@ fn arrival(daemon: &Daemon, client: &mut Client) -> Result<Vec<(Duration, Pictur
     Ok(pictures)
 }
 
-/// Pixels that are shown and wrong; what is still black is not shown yet. The photo at the upper right does not move and
-/// may be rough at first.
+/// Pixels that are shown and are those of another moment; what is still black is not shown yet. A first painting may be
+/// rough, up to 16 levels here; a window that was elsewhere is wrong by more than 100. The photo at the upper right does not
+/// move and is noise.
 fn wrong_pixels(picture: &Picture, dump: &Picture) -> usize {
     let is_photo = |at: usize| (980..1240).contains(&(at % SIZE.0)) && (40..280).contains(&(at / SIZE.0));
     let both = picture.pixels.iter().zip(&dump.pixels).enumerate();
-    both.filter(|(at, (shown, right))| **shown != 0 && shown != right && !is_photo(*at))
+    both.filter(|(at, (shown, right))| **shown != 0 && !is_photo(*at) && is_other(**shown, **right))
         .count()
+}
+
+fn is_other(shown: u32, right: u32) -> bool {
+    [0, 8, 16]
+        .iter()
+        .any(|shift| (shown >> shift & 0xff).abs_diff(right >> shift & 0xff) > ROUGH)
 }
 
 fn count(daemon: &Daemon, words: &str) -> usize {
