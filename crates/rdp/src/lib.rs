@@ -13,6 +13,12 @@ mod pipe;
 mod session;
 mod wire;
 
+/// Lists of monitors as clients send them, read as [`Handshake`] and [`Session`] read them.
+pub mod monitors {
+    pub use crate::handshake::monitors_in_request as in_request;
+    pub use crate::session::layout_in_message as in_display_control;
+}
+
 /// Length in bytes of the PDU that `bytes` start with, if its header is there.
 pub fn pdu_length(bytes: &[u8]) -> Option<usize> {
     wire::pdu_length(bytes).ok().flatten()

@@ -13,6 +13,8 @@ pub struct Options {
     pub scene: Scene,
     /// The pictures of the bench instead of a scene.
     pub is_bench: bool,
+    /// Several heads that follow what is plugged in instead of a scene.
+    pub is_heads: bool,
     pub frames_per_second: u32,
     pub mode: Option<(u16, u16)>,
 }
@@ -65,6 +67,7 @@ fn options(line: &str) -> Options {
     };
     Options {
         is_bench: value("rdpmux.scene") == Some("bench"),
+        is_heads: value("rdpmux.scene") == Some("heads"),
         scene: value("rdpmux.scene").and_then(Scene::named).unwrap_or(Scene::Idle),
         frames_per_second: value("rdpmux.fps").and_then(|text| text.parse().ok()).unwrap_or(30),
         mode: value("rdpmux.mode").and_then(|text| {

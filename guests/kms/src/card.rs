@@ -66,6 +66,34 @@ impl Card {
     pub fn screen(&self, wanted: Option<(u16, u16)>) -> Result<Screen, String> {
         let (connector, crtc) = self.connected()?;
         let mode = choose(connector.modes(), wanted).ok_or("the screen has no modes")?;
+        self.light(connector.handle(), crtc, mode)
+    }
+
+    /// The preferred mode of each head; `None` if nothing is plugged into it.
+    pub fn heads(&self) -> Result<Vec<Option<Mode>>, String> {
+        let all = self.resource_handles().map_err(|error| format!("resources: {error}"))?;
+        let preferred = |handle: &connector::Handle| {
+            let info = self.get_connector(*handle, true).ok()?;
+            let is_on = info.state() == connector::State::Connected;
+            is_on.then(|| choose(info.modes(), None)).flatten()
+        };
+        Ok(all.connectors().iter().map(preferred).collect())
+    }
+
+    /// Sets the mode of a head, or switches it off.
+    pub fn set_head(&self, index: usize, mode: Option<Mode>) -> Result<Option<Screen>, String> {
+        let all = self.resource_handles().map_err(|error| format!("resources: {error}"))?;
+        let (Some(connector), Some(crtc)) = (all.connectors().get(index), all.crtcs().get(index)) else {
+            return Err(format!("no head {index}"));
+        };
+        let Some(mode) = mode else {
+            let off = self.set_crtc(*crtc, None, (0, 0), &[], None);
+            return off.map(|()| None).map_err(|error| format!("off: {error}"));
+        };
+        self.light(*connector, *crtc, mode).map(Some)
+    }
+
+    fn light(&self, connector: connector::Handle, crtc: crtc::Handle, mode: Mode) -> Result<Screen, String> {
         let (width, height) = mode.size();
         let size = (u32::from(width), u32::from(height));
         let buffer = self
@@ -74,7 +102,7 @@ impl Card {
         let shown = self
             .add_framebuffer(&buffer, 24, 32)
             .map_err(|error| format!("framebuffer: {error}"))?;
-        self.set_crtc(crtc, Some(shown), (0, 0), &[connector.handle()], Some(mode))
+        self.set_crtc(crtc, Some(shown), (0, 0), &[connector], Some(mode))
             .map_err(|error| format!("mode: {error}"))?;
         Ok(Screen { buffer, shown })
     }

@@ -1,15 +1,17 @@
 //! The deterministic guest of the end-to-end tests: PID 1 of a small initramfs. It draws with KMS dumb buffers, echoes
 //! what is typed as text on the screen and every event on the first serial port, and animates scenes on demand.
 //!
-//! Kernel command line: `rdpmux.scene=idle|video|scroll|drag|bench`, `rdpmux.fps=N`, `rdpmux.mode=WxH`. F1 to F4 choose the
+//! Kernel command line: `rdpmux.scene=idle|video|scroll|drag|bench|heads`, `rdpmux.fps=N`, `rdpmux.mode=WxH`. F1 to F4 choose the
 //! scene, F5 changes between 1280x800 and 1024x768. Serial lines: `READY WxH`, `MODE WxH`, `KEY code value`,
-//! `BTN code value`, `WHEEL code value`, `PTR x y`, and once a second of animation `FRAME n`.
+//! `BTN code value`, `WHEEL code value`, `PTR x y`, and once a second of animation `FRAME n`. What `heads` says is in
+//! its file.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod boot;
 mod canvas;
 mod card;
+mod heads;
 mod input;
 mod keymap;
 mod scene;
@@ -42,6 +44,9 @@ fn serve(options: &boot::Options) -> Result<std::convert::Infallible, String> {
     let card = Card::open(Duration::from_secs(20))?;
     if options.is_bench {
         return bench::serve(&card);
+    }
+    if options.is_heads {
+        return heads::serve(&card);
     }
     let mut devices = Devices::open();
     let mut state = State::new(options.scene);

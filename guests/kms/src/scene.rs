@@ -97,6 +97,12 @@ impl State {
         }
     }
 
+    /// Paints the desktop of one of several heads, which has a name.
+    pub fn paint_head(&mut self, canvas: &mut Canvas<'_>, name: &str) {
+        self.paint(canvas);
+        write(canvas, Point::new(20, 76), name, Rgb888::new(255, 200, 80));
+    }
+
     /// Draws the next frame of an animation and returns what changed.
     pub fn animate(&mut self, canvas: &mut Canvas<'_>) -> Rectangle {
         self.frame = self.frame.wrapping_add(1);

@@ -69,6 +69,20 @@ impl Client {
             Kind::TigerVnc => Display::start_sized(folder, name, config.size)?,
             _ => Display::start(folder, name)?,
         };
+        Self::start_on(folder, name, config, display, wrap)
+    }
+
+    /// The same on a screen that is there already.
+    ///
+    /// # Errors
+    /// As [`Client::start`].
+    pub fn start_on(
+        folder: &Path,
+        name: &str,
+        config: &Config<'_>,
+        display: Display,
+        wrap: impl FnOnce(&Command) -> Command,
+    ) -> Result<Self> {
         let home = folder.join(format!("{name}.home"));
         fs::create_dir_all(&home)?;
         let mut command = match config.host {

@@ -70,7 +70,20 @@ impl Qmp {
     /// # Errors
     /// When there is no screen.
     pub fn screendump(&mut self, scratch: &Path) -> Result<Picture> {
-        self.run("screendump", &json!({ "filename": scratch }))?;
+        self.dump(scratch, &json!({ "filename": scratch }))
+    }
+
+    /// As [`Self::screendump`], of a head of the graphics device with this identifier.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn screendump_of(&mut self, scratch: &Path, (device, head): (&str, u32)) -> Result<Picture> {
+        let arguments = json!({ "filename": scratch, "device": device, "head": head });
+        self.dump(scratch, &arguments)
+    }
+
+    fn dump(&mut self, scratch: &Path, arguments: &Value) -> Result<Picture> {
+        self.run("screendump", arguments)?;
         let picture = Picture::from_ppm(&fs::read(scratch)?);
         fs::remove_file(scratch)?;
         picture

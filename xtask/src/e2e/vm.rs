@@ -133,6 +133,15 @@ impl Vm {
         self.qmp.screendump(&self.folder.join(format!("{}.ppm", self.name)))
     }
 
+    /// QEMU's own picture of one of several heads of a Linux guest.
+    ///
+    /// # Errors
+    /// When QEMU is gone.
+    pub fn screendump_of(&mut self, head: u32) -> Result<Picture> {
+        self.qmp
+            .screendump_of(&self.folder.join(format!("{}.{head}.ppm", self.name)), ("gpu", head))
+    }
+
     /// What the guest has written to its serial port.
     pub fn serial(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.serial).unwrap_or_default()).into_owned()
@@ -280,7 +289,7 @@ fn linux(command: &mut Command, initramfs: &Path, words: &str) {
         "-vga",
         "none",
         "-device",
-        "virtio-vga,xres=1280,yres=800",
+        "virtio-vga,xres=1280,yres=800,id=gpu",
         "-device",
         "qemu-xhci",
         "-device",

@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use bench_pictures::{Area, HEIGHT, STRIDE, WIDTH};
 use x11rb::connection::Connection;
 use x11rb::protocol::Event;
+use x11rb::protocol::randr::{ConnectionExt as _, MonitorInfo};
 use x11rb::protocol::xproto::{
     ConnectionExt, CreateGCAux, CreateWindowAux, EventMask, Gcontext, ImageFormat, KEY_PRESS_EVENT, KEY_RELEASE_EVENT,
     Window, WindowClass,
@@ -43,6 +44,35 @@ impl Keyboard {
         }
         Ok(self.connection.sync()?)
     }
+}
+
+/// Makes monitors of a screen: left, top, width and height in pixels, the primary one first. Clients that ask for
+/// monitors (RandR 1.5) see these, as if they stood side by side on a desk.
+///
+/// # Errors
+/// When the server is gone or knows no such monitors.
+pub fn split(display: &str, monitors: &[[u16; 4]]) -> Result<()> {
+    let (connection, root) = connect(display)?;
+    let outputs = connection.randr_get_screen_resources(root)?.reply()?.outputs;
+    for (index, [x, y, width, height]) in monitors.iter().copied().enumerate() {
+        let name = format!("MONITOR-{index}");
+        let name = connection.intern_atom(false, name.as_bytes())?.reply()?.atom;
+        let monitor = MonitorInfo {
+            name,
+            primary: index == 0,
+            automatic: false,
+            x: x.cast_signed(),
+            y: y.cast_signed(),
+            width,
+            height,
+            width_in_millimeters: u32::from(width) * 254 / 960,
+            height_in_millimeters: u32::from(height) * 254 / 960,
+            // The screen's one output is the primary monitor's; else it would be a monitor of its own.
+            outputs: outputs.iter().copied().take(usize::from(index == 0)).collect(),
+        };
+        connection.randr_set_monitor(root, monitor)?.check()?;
+    }
+    Ok(())
 }
 
 /// A window over the whole screen that shows the bench's pictures.

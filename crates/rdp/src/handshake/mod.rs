@@ -26,6 +26,7 @@ use crate::pipe::{CodersFactory, SurfaceCodecs};
 use crate::session::{self, CloseReason, DesktopShape, Offer, Session, SessionError};
 use crate::wire;
 use login::Client;
+pub use monitors::in_request as monitors_in_request;
 
 /// What a server offers. With neither `nla` nor `tls` every client is refused.
 #[derive(Clone)]

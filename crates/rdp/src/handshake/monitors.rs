@@ -16,6 +16,11 @@ const FLAG_PRIMARY: u32 = 1;
 /// Bytes of an entry of both lists.
 const ENTRY: usize = 20;
 
+/// The monitors in an MCS Connect Initial, or why they cannot be; `None` if it has no list of them.
+pub fn in_request(pdu: &[u8]) -> Option<Result<MonitorLayout, LayoutError>> {
+    Some(set_apart(pdu).monitors?.and_then(MonitorLayout::new))
+}
+
 /// The monitors of a Connect Initial, and the message without them.
 pub(super) struct Found {
     /// `None`: the client sent no list.
@@ -128,8 +133,7 @@ mod tests {
     }
 
     fn found(blocks: &[Vec<u8>]) -> Option<Result<MonitorLayout, LayoutError>> {
-        let found = set_apart(&request(blocks)).monitors?;
-        Some(found.and_then(MonitorLayout::new))
+        in_request(&request(blocks))
     }
 
     #[test]

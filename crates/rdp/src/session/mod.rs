@@ -34,7 +34,7 @@ use rdpmux_model::{
 pub use cliprdr::{ClipboardEvent, ClipboardRefusal};
 pub use graphics::CacheOffer;
 pub use info::SessionInfo;
-pub use monitors::DesktopShape;
+pub use monitors::{DesktopShape, layout_in_message};
 pub use reconnect::{ReconnectCookie, ReconnectProof};
 pub use sound::{SoundEvent, SoundRefusal};
 

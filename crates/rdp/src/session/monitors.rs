@@ -110,7 +110,7 @@ impl DvcProcessor for DisplayControl {
     }
 
     fn process(&mut self, _channel: u32, payload: &[u8]) -> PduResult<Vec<DvcMessage>> {
-        if let Some(layout) = layout(payload) {
+        if let Some(layout) = layout_in_message(payload) {
             self.event = Some(DisplayEvent::Layout(layout));
         }
         Ok(Vec::new())
@@ -124,8 +124,9 @@ const MONITOR_LAYOUT: u32 = 2;
 const ENTRY: usize = 40;
 const FLAG_PRIMARY: u32 = 1;
 
-/// Reads a `DISPLAYCONTROL_MONITOR_LAYOUT_PDU` ([MS-RDPEDISP] 2.2.2.2); `None` if it is another message.
-fn layout(payload: &[u8]) -> Option<Result<MonitorLayout, LayoutError>> {
+/// The layout in a `DISPLAYCONTROL_MONITOR_LAYOUT_PDU` ([MS-RDPEDISP] 2.2.2.2), or why it is none; `None` if it is another
+/// message.
+pub fn layout_in_message(payload: &[u8]) -> Option<Result<MonitorLayout, LayoutError>> {
     let mut r = Reader(payload);
     match (r.u32(), r.u32()) {
         (Some(MONITOR_LAYOUT), Some(_length)) => Some(monitors(r).and_then(MonitorLayout::new)),
@@ -176,6 +177,10 @@ mod tests {
     use ironrdp_displaycontrol::pdu::{DisplayControlMonitorLayout, MonitorLayoutEntry};
 
     use super::*;
+
+    fn layout(payload: &[u8]) -> Option<Result<MonitorLayout, LayoutError>> {
+        layout_in_message(payload)
+    }
 
     #[test]
     fn a_layout_of_ironrdps_client_is_read_and_any_part_of_it_is_refused() {

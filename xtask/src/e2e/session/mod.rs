@@ -4,6 +4,7 @@
 mod commands;
 mod light_login;
 mod liveness;
+mod monitors;
 mod proxy;
 
 use super::report::Suite;
@@ -17,5 +18,6 @@ pub fn run(only: Option<&str>) -> Result<()> {
     let mut suite = Suite::new("session", only);
     liveness::cases(&mut suite);
     commands::cases(&mut suite);
+    monitors::cases(&mut suite);
     suite.finish()
 }
