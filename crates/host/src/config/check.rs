@@ -327,7 +327,7 @@ fn grant(entry: &Spanned<raw::Grant>, problems: &mut Problems<'_>) -> Option<Gra
         vms: patterns(&grant.vms),
         rights: Rights {
             sound: sound(grant.sound.as_ref(), problems),
-            resize: rights.resize && is_on(&grant.resize),
+            resize: rights.control && is_on(&grant.resize),
             ..rights
         },
         clipboard: clipboard::policy(grant, problems),

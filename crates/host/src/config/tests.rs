@@ -81,6 +81,23 @@ fn a_full_configuration_is_read() {
 }
 
 #[test]
+fn sizes_can_be_fixed_for_a_machine_and_for_users() {
+    let fixed = VM.replace("[[vm]]", "[[vm]]\nresize = false");
+    let grant = |more: &str| format!("[[grant]]\nusers = [\"*\"]\nvms = [\"*\"]\n{more}\n");
+    let text = format!(
+        "{fixed}{}{}",
+        grant("rights = [\"control\"]\nresize = false"),
+        grant("rights = [\"view\"]")
+    );
+    let config = Config::parse(&text, Path::new("x")).expect("valid");
+    assert!(!config.machines[0].resize);
+    let may: Vec<_> = config.grants.iter().map(|grant| grant.rights.may_resize()).collect();
+    assert_eq!(may, [false, false]);
+    let config = Config::parse(&format!("{VM}{}", grant("rights = [\"control\"]")), Path::new("x")).expect("valid");
+    assert!(config.machines[0].resize && config.grants[0].rights.may_resize());
+}
+
+#[test]
 fn the_example_of_the_error_message_is_valid() {
     Config::parse(EXAMPLE, Path::new("x")).expect("valid");
 }
