@@ -43,7 +43,9 @@ fn monitors(case: &Case) -> Result<String> {
     stage.shows(&mut onlooker, [0, 0, 1280, 800], 0)?;
     let resized = stage.window(case, &mut onlooker)?;
     stage.two_monitors(case, &mut onlooker)?;
-    Ok(format!("{resized}, two heads where the monitors are, exact, the pointer too; the onlooker saw it all"))
+    Ok(format!(
+        "{resized}, two heads where the monitors are, exact, the pointer too; the onlooker saw it all"
+    ))
 }
 
 impl Stage {
@@ -65,13 +67,20 @@ impl Stage {
 
     /// A window of FreeRDP with dynamic resolution is made larger and smaller, and the guest's mode follows.
     fn window(&mut self, case: &Case, onlooker: &mut Client) -> Result<String> {
-        let mut client = self.viewer(case, "window", "alice", Kind::FreeRdp2, &["/gfx", "/dynamic-resolution"])?;
+        let mut client = self.viewer(
+            case,
+            "window",
+            "alice",
+            Kind::FreeRdp2,
+            &["/gfx", "/dynamic-resolution"],
+        )?;
         self.shows(&mut client, [0, 0, 1280, 800], 0)?;
         let mut slowest = 0.0_f64;
         for (width, height) in [(1500, 900), (1000, 700)] {
             let began = Instant::now();
             resize(&client, width, height)?;
-            self.vm.wait_for(wait::seconds(20), &format!("HEAD 0 {width}x{height}"))?;
+            self.vm
+                .wait_for(wait::seconds(20), &format!("HEAD 0 {width}x{height}"))?;
             slowest = slowest.max(began.elapsed().as_secs_f64());
             self.shows(&mut client, [0, 0, width, height], 0)?;
             self.shows(onlooker, [0, 0, width, height], 0)?;
@@ -83,10 +92,15 @@ impl Stage {
         }
         self.vm.wait_for(wait::seconds(20), "HEAD 0 1100x710")?;
         let modes = self.modes() - before;
-        ensure!(modes <= 5, "{modes} modes for a window that was dragged through 10 sizes");
+        ensure!(
+            modes <= 5,
+            "{modes} modes for a window that was dragged through 10 sizes"
+        );
         self.shows(&mut client, [0, 0, 1100, 710], 0)?;
         client.process.check()?;
-        Ok(format!("the guest's mode follows a window within {slowest:.1} s, {modes} modes for 10 steps"))
+        Ok(format!(
+            "the guest's mode follows a window within {slowest:.1} s, {modes} modes for 10 steps"
+        ))
     }
 
     /// A client with two monitors is shown both heads, each where its monitor is.
@@ -149,5 +163,7 @@ impl Stage {
 /// Gives a client's window another size, as dragging its corner does.
 fn resize(client: &Client, width: usize, height: usize) -> Result<()> {
     let (width, height) = (width.to_string(), height.to_string());
-    client.display.xdotool(&["search", "--class", "xfreerdp", "windowsize", &width, &height])
+    client
+        .display
+        .xdotool(&["search", "--class", "xfreerdp", "windowsize", &width, &height])
 }
