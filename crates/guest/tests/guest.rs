@@ -8,6 +8,8 @@ mod hypervisor;
 mod impostor;
 #[path = "guest/picture.rs"]
 mod picture;
+#[path = "guest/power.rs"]
+mod power;
 #[path = "guest/real_qemu.rs"]
 mod real_qemu;
 #[path = "guest/rest.rs"]

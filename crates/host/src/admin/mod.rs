@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdpmux_server::Sessions;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -84,7 +84,12 @@ async fn attend(mut stream: UnixStream, office: &Office) {
             }
             Ok(Line::End) | Err(_) => return,
         };
-        let (answer, payload) = respond(&line, &peer, office).await;
+        // Who leaves while a long text is typed stops it.
+        let (answer, payload) = tokio::select! {
+            biased;
+            answer = respond(&line, &peer, office) => answer,
+            () = closed(&stream) => return,
+        };
         match timeout(PATIENCE, write(&mut stream, &answer, &payload)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return debug!(%error, "admin socket"),
@@ -120,6 +125,16 @@ async fn respond(line: &[u8], peer: &UCred, office: &Office) -> (Answer, Vec<u8>
 /// The mode of the socket says the same; this holds if somebody changes it.
 fn is_allowed(peer: &UCred) -> bool {
     peer.uid() == 0 || peer.uid() == rustix::process::geteuid().as_raw()
+}
+
+/// Resolves when the other side is gone altogether; one that only sends no more still wants its answer. Cancel-safe.
+async fn closed(stream: &UnixStream) {
+    loop {
+        match stream.ready(Interest::WRITABLE).await {
+            Ok(ready) if !ready.is_write_closed() => tokio::time::sleep(LOOK_AGAIN).await,
+            _ => return,
+        }
+    }
 }
 
 enum Line {
@@ -170,6 +185,8 @@ fn is_ours(directory: &Path) -> bool {
 const CONNECTIONS: usize = 16;
 /// For a request to come and for an answer to be read.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How soon it is noticed that a program left.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

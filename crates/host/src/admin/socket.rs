@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 use tokio::net::UnixListener;
-use tracing::warn;
+use tracing::info;
 
 use super::usual_directory;
 
@@ -28,12 +28,12 @@ impl AdminSocket {
     /// What the system says; `AddrInUse` if a living daemon has it.
     pub(crate) fn bind(path: &Path) -> io::Result<(Self, UnixListener)> {
         if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
-            fs::DirBuilder::new().mode(0o700).recursive(true).create(directory)?;
+            fs::DirBuilder::new().mode(0o755).recursive(true).create(directory)?;
         }
         remove_dead(path)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        // Before it is bound: the file then never has another mode.
+        // Before it is bound: the file then never has another mode, whatever its directory lets in.
         rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
         bind(&socket, &SocketAddrUnix::new(path)?)?;
         fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
@@ -60,7 +60,7 @@ impl AdminSocket {
         match found {
             Ok(found) => Some(found),
             Err(error) => {
-                warn!(path = %first.display(), %error, "no admin socket, so no `rdpmux keys`, `power`, `screenshot`; set `admin_socket`");
+                info!(path = %first.display(), %error, "no admin socket, so no `rdpmux keys`, `power` and so on; set `admin_socket`");
                 None
             }
         }

@@ -175,6 +175,23 @@ async fn hostile_programs_harm_nobody() {
 }
 
 #[tokio::test]
+async fn a_program_that_leaves_stops_its_typing_and_gives_its_place_back() {
+    let house = House::new().await;
+    // Five minutes of typing each, in all places.
+    let text = json!({ "do": "keys", "desktop": "north", "text": "x".repeat(30_000) }).to_string() + "\n";
+    for _ in 0..CONNECTIONS {
+        let mut stream = StdStream::connect(house.path()).expect("connected");
+        stream.write_all(text.as_bytes()).expect("written");
+    }
+    let freed = async {
+        while house.ask(json!({ "do": "sessions" })).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, freed).await.expect("all places are free again");
+}
+
+#[tokio::test]
 async fn the_socket_is_private_taken_over_from_the_dead_only_and_removed_at_the_end() {
     let house = House::new().await;
     let mode = std::fs::metadata(house.path()).expect("there").permissions().mode();

@@ -52,6 +52,7 @@ impl DvcProcessor for Echo {
             let sequence = u16::from_le_bytes([low, high]);
             if forget(&mut self.asked, sequence) {
                 self.answered = Some(sequence);
+                tracing::trace!(sequence, "echo answered");
             }
         }
         Ok(Vec::new())

@@ -9,6 +9,7 @@ mod hostile;
 mod legacy;
 mod pipeline;
 mod random;
+mod reconnect;
 mod session;
 mod streams;
 mod videos;
