@@ -16,7 +16,8 @@ pub(super) struct Chroma {
     was_sent: bool,
 }
 
-/// Colours are looked at in one of so many pictures: that takes about 0.1 ms for 1280 × 720.
+// Chosen, not measured: how often to look, and from where on it is worth it.
+/// Colours are looked at in one of so many pictures.
 const LOOK: u32 = 8;
 /// From so many samples of a thousand on colours are lost, and below so few they are well again.
 const LOST: u32 = 4;
