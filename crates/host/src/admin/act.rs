@@ -121,8 +121,8 @@ async fn keys(desktop: &DesktopHandle, chords: &[String], text: &str, layout: Op
         .map(|chord| chord.parse())
         .collect::<Result<_, _>>()
         .map_err(|error: rdpmux_server::NoChord| wrong(error.to_string()))?;
-    let layout = layout.unwrap_or(DEFAULT_LAYOUT);
-    let layout = Layout::by_name(layout).ok_or_else(|| {
+    let known = || desktop.layout().or_else(|| Layout::by_name(DEFAULT_LAYOUT));
+    let layout = layout.map_or_else(known, Layout::by_name).ok_or_else(|| {
         let known: Vec<_> = Layout::names().collect();
         wrong(format!(
             "there is no keyboard layout {layout:?}; there are: {}",

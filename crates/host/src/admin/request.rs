@@ -28,7 +28,7 @@ pub enum Request {
         /// A text to type.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         text: Option<String>,
-        /// The guest's keyboard layout, for the text; `us` without it.
+        /// The guest's keyboard layout, for the text; without it the configured one, else `us`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         layout: Option<String>,
         /// On whose behalf.

@@ -36,9 +36,9 @@ pub(crate) struct Keys {
     /// Type this text after them; `-` types standard input
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     text: Option<String>,
-    /// Keyboard layout that the guest uses, for the text
-    #[arg(long, value_name = "NAME", default_value = "us")]
-    layout: String,
+    /// Keyboard layout that the guest uses, for the text [default: the configured one, else `us`]
+    #[arg(long, value_name = "NAME")]
+    layout: Option<String>,
     #[command(flatten)]
     behalf: Behalf,
     #[command(flatten)]
@@ -57,7 +57,7 @@ impl Keys {
         self.daemon.ask(&Request::Keys {
             desktop: self.desktop,
             chords: self.chords,
-            layout: text.is_some().then_some(self.layout),
+            layout: self.layout,
             text,
             user: self.behalf.user,
         })?;

@@ -59,6 +59,11 @@ impl DesktopHandle {
 }
 
 impl DesktopHandle {
+    /// The keyboard layout that the guest's system is set to, if it is known.
+    pub fn layout(&self) -> Option<Layout> {
+        self.0.peripherals.layout
+    }
+
     /// What the desktop shows now: its size and rows of B, G, R, X. A guest that rests because nobody looks is woken and
     /// waited for, one second at most.
     pub async fn picture(&self) -> (Size, Vec<u8>) {
