@@ -9,6 +9,7 @@ use ironrdp_connector::{
     DesktopSize, Sequence as _, ServerName, encode_send_data_request, state_downcast,
 };
 use ironrdp_core::{WriteBuf, decode};
+use ironrdp_displaycontrol::client::DisplayControlClient;
 use ironrdp_dvc::DrdynvcClient;
 use ironrdp_egfx::client::{BitmapUpdate, GraphicsPipelineClient, GraphicsPipelineHandler};
 use ironrdp_egfx::decode::{DecodedFrame, DecoderResult, H264Decoder, Yuv420Frame};
@@ -66,6 +67,10 @@ pub struct Options {
     pub egfx: bool,
     pub remotefx: bool,
     pub depth: u32,
+    /// The list of monitors in the connection request.
+    pub monitors: Option<gcc::ClientMonitorData>,
+    /// Whether it has display control.
+    pub display: bool,
 }
 
 impl Default for Options {
@@ -77,6 +82,8 @@ impl Default for Options {
             egfx: true,
             remotefx: false,
             depth: 32,
+            monitors: None,
+            display: false,
         }
     }
 }
@@ -87,7 +94,7 @@ pub fn connector_config(options: &Options) -> Config {
             width: 1024,
             height: 768,
         },
-        monitor_layout: None,
+        monitor_layout: options.monitors.clone(),
         desktop_scale_factor: 150,
         desktop_physical_size: None,
         desktop_orientation: None,
@@ -275,7 +282,11 @@ pub fn connect_offering(options: &Options, offer: Option<egfx::CapabilitySet>) -
     let mut connector = ClientConnector::new(connector_config(options), ([127, 0, 0, 1], 3389).into());
     if options.egfx {
         let graphics = GraphicsPipelineClient::new(Box::new(handler), Some(Box::new(Grey)));
-        connector.attach_static_channel(DrdynvcClient::new().with_dynamic_channel(graphics));
+        let mut channels = DrdynvcClient::new().with_dynamic_channel(graphics);
+        if options.display {
+            channels = channels.with_dynamic_channel(DisplayControlClient::new(|_| Ok(Vec::new())));
+        }
+        connector.attach_static_channel(channels);
     }
     let mut handshake = Handshake::new(server_config());
     let (mut up, mut down) = (Vec::new(), Vec::new());

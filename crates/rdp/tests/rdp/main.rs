@@ -7,6 +7,7 @@ mod front;
 mod handshake;
 mod hostile;
 mod legacy;
+mod monitors;
 mod pipeline;
 mod random;
 mod reconnect;
