@@ -20,6 +20,7 @@ const MODULES: &[&str] = &[
     "usbhid",
     "hid-generic",
     "virtio_input",
+    "virtio_console",
 ];
 
 /// First process of the console guest: a row that shows every glyph (the tests learn the font from it), then a shell.

@@ -2,11 +2,12 @@
 //! what is typed as text on the screen and every event on the first serial port, and animates scenes on demand.
 //!
 //! Kernel command line: `rdpmux.scene=idle|video|scroll|drag|bench|heads`, `rdpmux.fps=N`, `rdpmux.mode=WxH`. F1 to F4 choose the
-//! scene, F5 changes between 1280x800 and 1024x768. Serial lines: `READY WxH`, `MODE WxH`, `KEY code value`,
-//! `BTN code value`, `WHEEL code value`, `PTR x y`, and once a second of animation `FRAME n`. What `heads` says is in
-//! its file.
+//! scene, F5 changes between 1280x800 and 1024x768, F6 and F7 are the clipboard agent's. Serial lines: `READY WxH`, `MODE WxH`,
+//! `KEY code value`, `BTN code value`, `WHEEL code value`, `PTR x y`, and once a second of animation `FRAME n`. What `heads` and
+//! `agent` say is in their files.
 #![forbid(unsafe_code)]
 
+mod agent;
 mod bench;
 mod boot;
 mod canvas;
@@ -16,6 +17,7 @@ mod input;
 mod keymap;
 mod scene;
 
+use agent::Agent;
 use card::Card;
 use input::{Devices, Event};
 use scene::{Scene, State};
@@ -24,6 +26,8 @@ use std::time::{Duration, Instant};
 const F1: u16 = 59;
 const F4: u16 = 62;
 const F5: u16 = 63;
+const F6: u16 = 64;
+const F7: u16 = 65;
 /// evdev codes from here on are buttons, not keys.
 const FIRST_BUTTON: u16 = 0x100;
 
@@ -49,7 +53,7 @@ fn serve(options: &boot::Options) -> Result<std::convert::Infallible, String> {
         return heads::serve(&card);
     }
     let mut devices = Devices::open();
-    let mut state = State::new(options.scene);
+    let mut state = State::new(options.scene, Agent::start());
     let mut wanted = options.mode;
     loop {
         wanted = Some(show(
@@ -141,6 +145,8 @@ fn take(
                     frame.flush_all(card);
                 }
                 (F5, 1) => return Some(if size == (1280, 800) { (1024, 768) } else { (1280, 800) }),
+                (F6, 1) => state.agent.copy(),
+                (F7, 1) => state.agent.paste(),
                 (_, 1 | 2) => {
                     for area in state.echo(&mut frame.canvas, code) {
                         frame.flush(card, area);

@@ -1,6 +1,7 @@
 //! What the guest shows: a still desktop with an echo of what is typed, and three animations. Every picture is a pure
 //! function of the mode, the frame number and the typed text. Draws only on a canvas; called by `main`.
 
+use crate::agent::Agent;
 use crate::canvas::Canvas;
 use crate::keymap;
 use embedded_graphics::mono_font::MonoTextStyle;
@@ -45,6 +46,7 @@ pub struct State {
     pub frame: u32,
     pub pointer: (i32, i32),
     pub is_ready: bool,
+    pub agent: Agent,
     text: String,
     blocks: u32,
     shift: bool,
@@ -60,9 +62,10 @@ const ROWS: usize = 8;
 const WINDOW: Size = Size::new(480, 320);
 
 impl State {
-    pub fn new(scene: Scene) -> Self {
+    pub fn new(scene: Scene, agent: Agent) -> Self {
         Self {
             scene,
+            agent,
             frame: 0,
             pointer: (0, 0),
             is_ready: false,

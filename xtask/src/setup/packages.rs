@@ -32,6 +32,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("x11-xkb-utils", "keyboard tables of the clients"),
     ("x11-apps", "xwd: screenshots"),
     ("x11-utils", "xdpyinfo, xwininfo"),
+    ("xclip", "copies and pastes in the clients"),
     ("xdotool", "types and points in the clients"),
     ("freerdp2-x11", "client: FreeRDP 2"),
     ("rdesktop", "client: rdesktop"),

@@ -74,7 +74,14 @@ pub(super) fn serve(case: &Case, config: &PathBuf, environment: &[(&str, &str)])
 }
 
 /// A viewer of the machine `vm`, without waiting for its picture.
-fn viewer(case: &Case, name: &str, daemon: &Daemon, user: &str, kind: Kind, more: &[&str]) -> Result<Client> {
+pub(super) fn viewer(
+    case: &Case,
+    name: &str,
+    daemon: &Daemon,
+    user: &str,
+    kind: Kind,
+    more: &[&str],
+) -> Result<Client> {
     let config = Config {
         kind,
         address: &daemon.address,

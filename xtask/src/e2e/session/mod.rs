@@ -1,6 +1,7 @@
 //! Suite `session`: what a session carries besides pictures, between real QEMUs, real guests and real clients. One file
 //! per part; this one is the list.
 
+mod clipboard;
 mod commands;
 mod light_login;
 mod liveness;
@@ -19,5 +20,6 @@ pub fn run(only: Option<&str>) -> Result<()> {
     liveness::cases(&mut suite);
     commands::cases(&mut suite);
     monitors::cases(&mut suite);
+    clipboard::cases(&mut suite);
     suite.finish()
 }

@@ -136,7 +136,11 @@ impl Clipboard {
             return;
         }
         let limit = self.limit();
-        let news = match self.assembler.take(chunk, limit) {
+        let step = self.assembler.take(chunk, limit);
+        if let Step::Message(message) = &step {
+            tracing::trace!(kind = message_type(message), bytes = message.len(), "clipboard message");
+        }
+        let news = match step {
             Step::More => None,
             Step::Message(message) => match pdu::decode(message, self.flags & pdu::LONG_NAMES != 0) {
                 Ok(pdu) => self.pdu(pdu),
