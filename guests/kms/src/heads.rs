@@ -65,7 +65,9 @@ impl Desk<'_> {
                 continue;
             }
             self.heads[index] = match self.card.set_head(index, mode) {
-                Ok(screen) => screen.map(|screen| self.show(index, Box::leak(Box::new(screen)))).transpose()?,
+                Ok(screen) => screen
+                    .map(|screen| self.show(index, Box::leak(Box::new(screen))))
+                    .transpose()?,
                 // The monitor may have gone again: the next look tells.
                 Err(error) => {
                     boot::say(&format!("HEAD {index} {error}"));
