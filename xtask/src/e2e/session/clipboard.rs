@@ -196,18 +196,19 @@ fn typing(case: &Case) -> Result<String> {
     vm.wait_for(wait::seconds(120), "READY")?;
     let alice = connect(case, "alice", &daemon, "alice", Kind::FreeRdp2)?;
     // The console's shell sends what is typed to us.
-    alice.display.type_text("cat > /dev/ttyS0\n")?;
+    alice.display.type_text("cat > /dev/ttyS0")?;
+    alice.display.keys(&["Return"])?;
     let text = lines();
     let _copied = Copied::new(case, &alice.display, "UTF8_STRING", text.as_bytes())?;
     let started = std::time::Instant::now();
     std::thread::sleep(std::time::Duration::from_secs(1));
     alice.display.keys(&["ctrl+alt+shift+v"])?;
     let tail = |vm: &Vm| {
-        vm.serial()
-            .split_once("READY\n")
-            .map_or_else(String::new, |(_, said)| said.replace('\r', ""))
+        let said = vm.serial().replace('\r', "");
+        said.split_once("READY\n")
+            .map_or_else(String::new, |(_, typed)| typed.to_owned())
     };
-    wait::for_true(wait::seconds(180), "2000 characters arrive in the guest", || {
+    wait::for_true(wait::seconds(120), "2000 characters arrive in the guest", || {
         vm.process.check()?;
         Ok(tail(&vm).len() >= text.len())
     })?;
