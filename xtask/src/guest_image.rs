@@ -23,6 +23,9 @@ const MODULES: &[&str] = &[
     "virtio_console",
 ];
 
+/// Modules of its sound, loaded when the kernel's command line asks for it.
+const SOUND_MODULES: &[&str] = &["snd-hda-codec-generic", "snd-hda-intel", "snd-pcm-oss", "pcspkr"];
+
 /// First process of the console guest: a row that shows every glyph (the tests learn the font from it), then a shell.
 const CONSOLE_INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /dev /sys
@@ -53,7 +56,8 @@ pub fn kms() -> Result<PathBuf> {
     steps::run(cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS"))?;
     let program = fs::read(target.join("x86_64-unknown-linux-gnu/release/kms-guest"))?;
     let mut archive = Archive::new();
-    archive.modules(MODULES)?;
+    archive.modules("list", MODULES)?;
+    archive.modules("sound", SOUND_MODULES)?;
     archive.file("init", 0o755, &program);
     archive.write(&target.join("kms.cpio"))
 }
@@ -70,15 +74,18 @@ pub fn console() -> Result<PathBuf> {
         0o755,
         &fs::read("/bin/busybox").context("busybox-static is not installed: cargo xtask setup")?,
     );
-    archive.modules(&[
-        "virtio_pci",
-        "virtio-gpu",
-        "bochs",
-        "evdev",
-        "xhci-pci",
-        "usbhid",
-        "hid-generic",
-    ])?;
+    archive.modules(
+        "list",
+        &[
+            "virtio_pci",
+            "virtio-gpu",
+            "bochs",
+            "evdev",
+            "xhci-pci",
+            "usbhid",
+            "hid-generic",
+        ],
+    )?;
     archive.file("init", 0o755, CONSOLE_INIT.as_bytes());
     archive.write(&root::target().join("guests/console.cpio"))
 }
@@ -126,8 +133,8 @@ impl Archive {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
-    /// Adds `names` and all they depend on, and a list in loading order.
-    fn modules(&mut self, names: &[&str]) -> Result<()> {
+    /// Adds `names` and all they depend on, and a list in loading order as `modules/LIST`.
+    fn modules(&mut self, list: &str, names: &[&str]) -> Result<()> {
         let folder = root::peers().join("kernel/modules");
         let text = fs::read_to_string(folder.join("modules.dep"))
             .context("the guests' kernel is not here: cargo xtask setup")?;
@@ -144,16 +151,16 @@ impl Archive {
             }
         }
         self.folder("modules");
-        let mut list = String::new();
+        let mut order_of_loading = String::new();
         for path in order {
             let file = Path::new(path)
                 .file_name()
                 .and_then(|name| name.to_str())
                 .context("a module without a name")?;
             self.file(&format!("modules/{file}"), 0o644, &fs::read(folder.join(path))?);
-            list += &format!("{file}\n");
+            order_of_loading += &format!("{file}\n");
         }
-        self.file("modules/list", 0o644, list.as_bytes());
+        self.file(&format!("modules/{list}"), 0o644, order_of_loading.as_bytes());
         Ok(())
     }
 

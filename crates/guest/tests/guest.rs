@@ -1,5 +1,7 @@
 //! The crate at its border: the test card as a picture, QEMU as it is, and peers that pose as QEMU.
 
+#[path = "guest/audio.rs"]
+mod audio;
 #[path = "guest/hostile.rs"]
 mod hostile;
 #[path = "guest/hypervisor.rs"]

@@ -47,9 +47,11 @@ pub struct SoundFormat {
 
 impl SoundFormat {
     /// All that is offered, best first.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::pcm(48_000),
         Self::pcm(44_100),
+        // For narrow links to clients without ADPCM, as FreeRDP is built by Debian.
+        Self::pcm(22_050),
         Self::ima(48_000),
         Self::ima(44_100),
         Self::ima(22_050),

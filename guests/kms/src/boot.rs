@@ -34,17 +34,26 @@ pub fn start() -> Options {
             break;
         }
     }
-    let list = fs::read_to_string("/modules/list").unwrap_or_default();
-    for name in list.lines() {
-        load(name);
+    let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    load_all("list");
+    if line.split_whitespace().any(|word| word == "rdpmux.sound") {
+        load_all("sound");
     }
-    options(&fs::read_to_string("/proc/cmdline").unwrap_or_default())
+    options(&line)
 }
 
 /// Writes one line to the serial port.
 pub fn say(line: &str) {
     if let Some(mut serial) = SERIAL.get() {
         let _ = serial.write_all(format!("{line}\n").as_bytes());
+    }
+}
+
+/// Modules in the order of a list.
+fn load_all(list: &str) {
+    let list = fs::read_to_string(format!("/modules/{list}")).unwrap_or_default();
+    for name in list.lines() {
+        load(name);
     }
 }
 

@@ -5,6 +5,9 @@
 //! scene, F5 changes between 1280x800 and 1024x768, F6 and F7 are the clipboard agent's. Serial lines: `READY WxH`, `MODE WxH`,
 //! `KEY code value`, `BTN code value`, `WHEEL code value`, `PTR x y`, and once a second of animation `FRAME n`. What `heads` and
 //! `agent` say is in their files.
+//!
+//! With `rdpmux.sound` the sound card and the PC speaker are used: F9 starts and ends a tone of 440 Hz (`TONE hertz`), F10
+//! recording (`RECORDING`, then `HEARD hertz peak` four times a second, `RECORDED`).
 #![forbid(unsafe_code)]
 
 mod agent;
@@ -16,6 +19,7 @@ mod heads;
 mod input;
 mod keymap;
 mod scene;
+mod sound;
 
 use agent::Agent;
 use card::Card;
@@ -28,6 +32,8 @@ const F4: u16 = 62;
 const F5: u16 = 63;
 const F6: u16 = 64;
 const F7: u16 = 65;
+const F9: u16 = 67;
+const F10: u16 = 68;
 /// evdev codes from here on are buttons, not keys.
 const FIRST_BUTTON: u16 = 0x100;
 
@@ -147,6 +153,8 @@ fn take(
                 (F5, 1) => return Some(if size == (1280, 800) { (1024, 768) } else { (1280, 800) }),
                 (F6, 1) => state.agent.copy(),
                 (F7, 1) => state.agent.paste(),
+                (F9, 1) => sound::toggle_tone(),
+                (F10, 1) => sound::toggle_recording(),
                 (_, 1 | 2) => {
                     for area in state.echo(&mut frame.canvas, code) {
                         frame.flush(card, area);

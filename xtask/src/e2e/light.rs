@@ -2,6 +2,7 @@
 //! acknowledge every frame. Most look at nothing; one that is asked for its picture decodes everything with IronRDP's
 //! decoders and keeps the picture in a file. Benches start it as a program of its own; it runs until it is ended.
 
+use super::ear::Ear;
 use super::hostile::{Tls, tls};
 use super::process::Process;
 use super::wait;
@@ -45,6 +46,12 @@ pub struct Options {
     /// Decode everything and keep the picture in this file, as B, G, R, X of the bench's size
     #[arg(long)]
     picture: Option<PathBuf>,
+    /// Play sound too; prints `LOUD unix-milliseconds` whenever one begins
+    #[arg(long)]
+    hear: bool,
+    /// Keep what is played in this file
+    #[arg(long)]
+    recording: Option<PathBuf>,
 }
 
 static UP: AtomicU32 = AtomicU32::new(0);
@@ -104,11 +111,17 @@ fn view(options: &Options, index: u32) -> Result<()> {
     let stream = TcpStream::connect(&options.address)?;
     stream.set_nodelay(true)?;
     let user = options.user.replace("{}", &index.to_string());
-    let mut connector = ClientConnector::new(config(user, options.password.clone()), stream.local_addr()?);
-    connector.attach_static_channel(match &options.picture {
+    let mut config = config(user, options.password.clone());
+    config.enable_audio_playback = options.hear;
+    let mut connector = ClientConnector::new(config, stream.local_addr()?);
+    let mut channels = match &options.picture {
         Some(_) => DrdynvcClient::new().with_dynamic_channel(GraphicsPipelineClient::new(Box::new(Offer), None)),
         None => DrdynvcClient::new().with_dynamic_channel(Blind::default()),
-    });
+    };
+    if options.hear {
+        channels = channels.with_dynamic_channel(Ear::new(options.recording.as_deref())?);
+    }
+    connector.attach_static_channel(channels);
     let mut plain = Wire::new(stream);
     plain.connect(&mut connector)?;
     let mut tls = tls(plain.stream)?;

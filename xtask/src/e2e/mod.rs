@@ -6,6 +6,7 @@ mod clients;
 mod codecs;
 pub(crate) mod daemon;
 pub(crate) mod display;
+mod ear;
 mod graphics;
 mod hostile;
 pub(crate) mod light;

@@ -36,6 +36,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("xdotool", "types and points in the clients"),
     ("freerdp2-x11", "client: FreeRDP 2"),
     ("rdesktop", "client: rdesktop"),
+    ("pulseaudio", "records what the clients play"),
     ("freerdp2-dev", "FreeRDP's codecs, for comparison"),
     ("pkg-config", "finds FreeRDP's library"),
     ("fonts-dejavu-core", "text of the bench"),

@@ -71,6 +71,7 @@ pub struct Options {
     pub monitors: Option<gcc::ClientMonitorData>,
     /// Whether it has display control.
     pub display: bool,
+    pub sound: bool,
 }
 
 impl Default for Options {
@@ -84,6 +85,7 @@ impl Default for Options {
             depth: 32,
             monitors: None,
             display: false,
+            sound: false,
         }
     }
 }
@@ -136,8 +138,8 @@ pub fn connector_config(options: &Options) -> Config {
         hardware_id: None,
         request_data: None,
         autologon: true,
-        enable_audio_playback: false,
-        enable_audio_capture: false,
+        enable_audio_playback: options.sound,
+        enable_audio_capture: options.sound,
         performance_flags: PerformanceFlags::empty(),
         license_cache: None,
         timezone_info: TimezoneInfo::default(),
@@ -274,6 +276,15 @@ pub fn connect(options: &Options) -> Pair {
 }
 
 pub fn connect_offering(options: &Options, offer: Option<egfx::CapabilitySet>) -> Pair {
+    connect_with(options, offer, |_, channels| channels)
+}
+
+/// With further channels of the client's, static and dynamic.
+pub fn connect_with(
+    options: &Options,
+    offer: Option<egfx::CapabilitySet>,
+    add: impl FnOnce(&mut ClientConnector, DrdynvcClient) -> DrdynvcClient,
+) -> Pair {
     let screen = Arc::new(Mutex::new(Screen::default()));
     let handler = Handler {
         screen: Arc::clone(&screen),
@@ -286,6 +297,7 @@ pub fn connect_offering(options: &Options, offer: Option<egfx::CapabilitySet>) -
         if options.display {
             channels = channels.with_dynamic_channel(DisplayControlClient::new(|_| Ok(Vec::new())));
         }
+        let channels = add(&mut connector, channels);
         connector.attach_static_channel(channels);
     }
     let mut handshake = Handshake::new(server_config());

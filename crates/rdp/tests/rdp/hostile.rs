@@ -32,7 +32,10 @@ impl Random {
 /// All that a friendly client sends up to the end of the handshake, message by message.
 pub fn record_client() -> Vec<Vec<u8>> {
     let mut connector = ClientConnector::new(
-        client::connector_config(&Options::default()),
+        client::connector_config(&Options {
+            sound: true,
+            ..Options::default()
+        }),
         ([127, 0, 0, 1], 1).into(),
     );
     // Without a dynamic channel nothing behind `drdynvc` would ever be reached.

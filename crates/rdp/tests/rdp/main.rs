@@ -12,5 +12,6 @@ mod pipeline;
 mod random;
 mod reconnect;
 mod session;
+mod sound;
 mod streams;
 mod videos;

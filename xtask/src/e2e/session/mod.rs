@@ -7,6 +7,8 @@ mod light_login;
 mod liveness;
 mod monitors;
 mod proxy;
+mod sound;
+mod tone;
 
 use super::report::Suite;
 use anyhow::Result;
@@ -21,5 +23,6 @@ pub fn run(only: Option<&str>) -> Result<()> {
     commands::cases(&mut suite);
     monitors::cases(&mut suite);
     clipboard::cases(&mut suite);
+    sound::cases(&mut suite);
     suite.finish()
 }

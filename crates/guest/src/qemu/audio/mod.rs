@@ -3,7 +3,7 @@
 //!
 //! QEMU 7.2 crashes on either registration over a peer-to-peer connection; [`super::attach`] keeps it from here.
 
-pub mod call;
+mod call;
 mod line;
 mod recorder;
 mod speaker;
@@ -25,7 +25,7 @@ use super::display::Display;
 use super::listener::{PeerError, WatchList};
 use crate::port::SoundPort;
 use crate::supervise::BackOff;
-pub use call::{AudioCall, Device};
+pub use call::{AudioCall, Device, RawFormat, handle};
 use line::Line;
 pub use recorder::Recorder;
 pub use speaker::Speaker;
