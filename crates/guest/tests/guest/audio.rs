@@ -52,7 +52,11 @@ fn call(device: &mut dyn Device, member: &str, signature: &str, body: Body) -> O
     out.extend((body.0.len() as u32).to_le_bytes());
     out.extend(5_u32.to_le_bytes());
     out.extend([0; 4]);
-    for (code, kind, text) in [(1, b'o', device.path()), (2, b's', device.interface()), (3, b's', member)] {
+    for (code, kind, text) in [
+        (1, b'o', device.path()),
+        (2, b's', device.interface()),
+        (3, b's', member),
+    ] {
         out.resize(out.len().next_multiple_of(8), 0);
         out.extend([code, 1, kind, 0]);
         out.extend((text.len() as u32).to_le_bytes());
@@ -142,9 +146,18 @@ fn absurd_voices_are_refused_and_the_next_is_served() {
         (16, true, 48_000, 2, 4),
         (16, false, 48_000, 2, 5),
     ] {
-        call(&mut speaker, "Init", INIT, Body::format(bits, float, rate, channels, frame));
+        call(
+            &mut speaker,
+            "Init",
+            INIT,
+            Body::format(bits, float, rate, channels, frame),
+        );
         write(&mut speaker, &[0x55; 4000]);
-        assert_eq!(heard.try_recv(), Err(TryRecvError::Empty), "{bits} {rate} {channels} {frame}");
+        assert_eq!(
+            heard.try_recv(),
+            Err(TryRecvError::Empty),
+            "{bits} {rate} {channels} {frame}"
+        );
     }
     for voice in 0..100_u64 {
         // A number of voices without end changes nothing either.
@@ -152,7 +165,11 @@ fn absurd_voices_are_refused_and_the_next_is_served() {
         write(&mut speaker, &[]);
     }
     call(&mut speaker, "Init", INIT, Body::format(32, true, 44_100, 2, 8));
-    let loud: Vec<u8> = [2.0_f32, f32::NAN].repeat(441).iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    let loud: Vec<u8> = [2.0_f32, f32::NAN]
+        .repeat(441)
+        .iter()
+        .flat_map(|sample| sample.to_le_bytes())
+        .collect();
     write(&mut speaker, &loud);
     let pcm = heard.try_recv().expect("10 ms");
     assert_eq!((pcm.rate, pcm.samples[0], pcm.samples[1]), (44_100, i16::MAX, 0));
@@ -182,7 +199,12 @@ impl Studio {
         let body = Body::voice(1).word(960_u64.to_le_bytes());
         let answer = call(&mut self.recorder, "Read", "tt", body).expect("an answer");
         assert_eq!(answer[..4], 960_u32.to_le_bytes());
-        answer[4..].as_chunks::<2>().0.iter().map(|bytes| i16::from_le_bytes(*bytes)).collect()
+        answer[4..]
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|bytes| i16::from_le_bytes(*bytes))
+            .collect()
     }
 
     fn speak(&self, sample: i16) {
@@ -225,7 +247,11 @@ fn a_microphone_that_runs_ahead_loses_its_oldest_sound() {
 #[test]
 fn what_is_no_message_of_qemus_ends_the_connection() {
     let (mut speaker, _) = speaker();
-    for bytes in [&b"junk"[..], &[0; 64], &[b'l', 1, 0, 1, 255, 255, 255, 255, 1, 0, 0, 0, 0, 0, 0, 0]] {
+    for bytes in [
+        &b"junk"[..],
+        &[0; 64],
+        &[b'l', 1, 0, 1, 255, 255, 255, 255, 1, 0, 0, 0, 0, 0, 0, 0],
+    ] {
         assert!(handle(&mut speaker, bytes, 1, |_| Ok(())).is_err());
     }
     let answer = call(&mut speaker, "Explode", "", Body::default()).expect("an error");

@@ -55,7 +55,11 @@ impl DvcProcessor for Channel {
     }
 
     fn process(&mut self, _: u32, message: &[u8]) -> PduResult<Vec<DvcMessage>> {
-        Ok(self.take(message).into_iter().map(|m| Box::new(m) as DvcMessage).collect())
+        Ok(self
+            .take(message)
+            .into_iter()
+            .map(|m| Box::new(m) as DvcMessage)
+            .collect())
     }
 }
 
@@ -72,7 +76,10 @@ impl SvcProcessor for StaticSound {
 
     fn process(&mut self, message: &[u8]) -> PduResult<Vec<SvcMessage>> {
         self.0.lock().unwrap().push(message.to_vec());
-        Ok((self.1)(message).into_iter().map(|m| SvcMessage::from(Plain(m))).collect())
+        Ok((self.1)(message)
+            .into_iter()
+            .map(|m| SvcMessage::from(Plain(m)))
+            .collect())
     }
 
     fn compression_condition(&self) -> CompressionCondition {
@@ -155,7 +162,10 @@ fn connect(dynamic: Option<Channel>, static_sound: Option<StaticSound>) -> Pair 
 }
 
 fn take_sound(pair: &mut Pair) -> Vec<SoundEvent> {
-    let (sound, others) = pair.events.drain(..).partition(|event| matches!(event, SessionEvent::Sound(_)));
+    let (sound, others) = pair
+        .events
+        .drain(..)
+        .partition(|event| matches!(event, SessionEvent::Sound(_)));
     pair.events = others;
     let sound: Vec<SessionEvent> = sound;
     sound
@@ -182,15 +192,31 @@ fn sound_goes_over_the_dynamic_channel_in_formats_that_both_know() {
     pair.start();
     let events = take_sound(&mut pair);
     let ours = [SoundFormat::pcm(48_000), SoundFormat::pcm(44_100)];
-    assert!(matches!(&events[..], [SoundEvent::Ready { formats }] if formats == &ours), "{events:?}");
+    assert!(
+        matches!(&events[..], [SoundEvent::Ready { formats }] if formats == &ours),
+        "{events:?}"
+    );
     assert_eq!(wave(&mut pair, ours[1], &[1, 2, 3, 4, 5, 6, 7, 8]), Some(1));
     let last = heard.lock().unwrap().last().cloned().expect("a wave");
     // The client's second format, its first block, 8 bytes of sound.
     assert_eq!(last[..9], [13, 0, 20, 0, 0x34, 0x12, 1, 0, 1]);
     assert_eq!(last[16..], [1, 2, 3, 4, 5, 6, 7, 8]);
     let events = take_sound(&mut pair);
-    assert!(matches!(&events[..], [SoundEvent::Confirmed { block: 1, timestamp: 0x1234 }]), "{events:?}");
-    assert_eq!(wave(&mut pair, SoundFormat::ima(48_000), &[0; 1024]), None, "the client has none");
+    assert!(
+        matches!(
+            &events[..],
+            [SoundEvent::Confirmed {
+                block: 1,
+                timestamp: 0x1234
+            }]
+        ),
+        "{events:?}"
+    );
+    assert_eq!(
+        wave(&mut pair, SoundFormat::ima(48_000), &[0; 1024]),
+        None,
+        "the client has none"
+    );
     assert_eq!(wave(&mut pair, ours[0], &[0; 3]), None, "less than a frame");
     let mut out = Vec::new();
     pair.session.pause_sound(&mut out);
@@ -206,10 +232,15 @@ fn a_client_without_the_dynamic_channel_is_offered_the_static_one_and_old_ones_g
     pair.start();
     let format = SoundFormat::pcm(44_100);
     let events = take_sound(&mut pair);
-    assert!(matches!(&events[..], [SoundEvent::Ready { formats }] if formats == &[format]), "{events:?}");
+    assert!(
+        matches!(&events[..], [SoundEvent::Ready { formats }] if formats == &[format]),
+        "{events:?}"
+    );
     assert_eq!(wave(&mut pair, format, &[1, 2, 3, 4, 5, 6, 7, 8]), Some(1));
     let heard = heard.lock().unwrap();
-    let [.., info, rest] = &heard[..] else { panic!("{heard:?}") };
+    let [.., info, rest] = &heard[..] else {
+        panic!("{heard:?}")
+    };
     assert_eq!(info[..], [2, 0, 16, 0, 0x34, 0x12, 0, 0, 1, 0, 0, 0, 1, 2, 3, 4]);
     assert_eq!(rest[..], [0, 0, 0, 0, 5, 6, 7, 8]);
 }
@@ -247,7 +278,13 @@ fn is_cut(_: &[u8]) -> Vec<Vec<u8>> {
 fn absurd_formats_are_refused_by_name_and_the_session_goes_on() {
     let absurd = "format 0x0001 at 4294967295 Hz with 0 channels of 0 bits".to_owned();
     let cases: [(Answers, SoundRefusal); 4] = [
-        (plays_nothing_of_ours, SoundRefusal::NoFormat { count: 2, first: absurd }),
+        (
+            plays_nothing_of_ours,
+            SoundRefusal::NoFormat {
+                count: 2,
+                first: absurd,
+            },
+        ),
         (is_deaf, SoundRefusal::NotPlayed),
         (promises_too_much, SoundRefusal::Malformed("list of sound formats")),
         (is_cut, SoundRefusal::Malformed("sound message length")),
@@ -258,7 +295,10 @@ fn absurd_formats_are_refused_by_name_and_the_session_goes_on() {
         pair.session.permit_sound(SoundRight::Out);
         pair.start();
         let events = take_sound(&mut pair);
-        assert!(matches!(&events[..], [SoundEvent::Refused(refusal)] if *refusal == expected), "{events:?}");
+        assert!(
+            matches!(&events[..], [SoundEvent::Refused(refusal)] if *refusal == expected),
+            "{events:?}"
+        );
         assert_eq!(wave(&mut pair, SoundFormat::pcm(48_000), &[0; 4]), None);
         assert!(pair.take_writer().is_some(), "its pictures go on");
     }
@@ -324,7 +364,13 @@ fn the_microphone_is_asked_for_only_when_it_is_wanted_and_can_be_given_back() {
             panic!("{events:?}");
         };
         assert_eq!(*pcm, expected);
-        let open = heard.lock().unwrap().iter().rfind(|message| message[0] == 3).cloned().expect("an open");
+        let open = heard
+            .lock()
+            .unwrap()
+            .iter()
+            .rfind(|message| message[0] == 3)
+            .cloned()
+            .expect("an open");
         assert_eq!(open[1..5], (rate / 50).to_le_bytes());
         assert_eq!(open[13..17], rate.to_le_bytes());
         let mut out = Vec::new();
