@@ -4,6 +4,7 @@
 //! Serial lines besides those of `main`: `HEAD n WxH`, `HEAD n off`, and `READY WxH` when head 0 shows something.
 //! `PTR x y` is a place on the whole desktop.
 
+use crate::agent::Agent;
 use crate::boot;
 use crate::canvas::Canvas;
 use crate::card::{Card, Frame};
@@ -33,7 +34,7 @@ pub fn serve(card: &Card) -> Result<std::convert::Infallible, String> {
     let mut desk = Desk {
         card,
         heads: Vec::new(),
-        state: State::new(Scene::Idle),
+        state: State::new(Scene::Idle, Agent::start()),
     };
     let mut looked = None::<Instant>;
     loop {
