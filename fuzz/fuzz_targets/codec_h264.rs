@@ -26,7 +26,9 @@ fuzz_target!(|input: &[u8]| {
     } else {
         VideoForm::Avc420
     };
-    let Some(mut stream) = Stream::new(size, form) else { return };
+    let Some(mut stream) = Stream::new(size, form) else {
+        return;
+    };
     let mut decoder = Decoder::new().expect("a decoder");
     let stride = size.width as usize * 4;
     for (step, action) in steps.into_iter().enumerate() {

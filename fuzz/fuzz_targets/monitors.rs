@@ -6,7 +6,9 @@ use rdpmux_model::{MonitorLayout, Rect, Size};
 use rdpmux_rdp::monitors;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&kind, body)) = data.split_first() else { return };
+    let Some((&kind, body)) = data.split_first() else {
+        return;
+    };
     let layout = match kind % 4 {
         0 => monitors::in_request(body),
         1 => monitors::in_request(&request(body)),

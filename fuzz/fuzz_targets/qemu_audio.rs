@@ -29,7 +29,11 @@ fuzz_target!(|data: &[u8]| {
         let length = usize::from(u16::from_le_bytes([low, high])).min(tail.len());
         let (body, after) = tail.split_at(length);
         rest = after;
-        let device: &mut dyn Device = if method & 0x80 == 0 { &mut speaker } else { &mut recorder };
+        let device: &mut dyn Device = if method & 0x80 == 0 {
+            &mut speaker
+        } else {
+            &mut recorder
+        };
         let message = match METHODS.get(usize::from(method & 0x7F)) {
             Some((member, signature)) => call(device, member, signature, body),
             None => body.to_vec(),
@@ -53,7 +57,11 @@ fn call(device: &dyn Device, member: &str, signature: &str, body: &[u8]) -> Vec<
     out.extend((body.len() as u32).to_le_bytes());
     out.extend(5_u32.to_le_bytes());
     out.extend([0; 4]);
-    for (code, kind, text) in [(1, b'o', device.path()), (2, b's', device.interface()), (3, b's', member)] {
+    for (code, kind, text) in [
+        (1, b'o', device.path()),
+        (2, b's', device.interface()),
+        (3, b's', member),
+    ] {
         pad(&mut out);
         out.extend([code, 1, kind, 0]);
         out.extend((text.len() as u32).to_le_bytes());

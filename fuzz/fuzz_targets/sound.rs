@@ -66,7 +66,11 @@ impl Client {
 
     /// The number of the channel that the last answer asks for; it is opened.
     fn open(&mut self, name: &[u8]) -> u8 {
-        let at = self.out.windows(name.len()).position(|window| window == name).expect("a request");
+        let at = self
+            .out
+            .windows(name.len())
+            .position(|window| window == name)
+            .expect("a request");
         let id = self.out[at - 1];
         self.say(&[0x10, id, 0, 0, 0, 0]);
         id

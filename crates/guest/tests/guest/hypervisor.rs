@@ -25,7 +25,10 @@ pub const QEMU7: &str = "qemu-system-x86_64";
 /// The QEMUs of this machine: the distribution's, and a current one if it was set up.
 pub fn programs() -> Vec<String> {
     let newer = std::env::var("RDPMUX_QEMU10").unwrap_or_else(|_| {
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/peers/qemu10/qemu-system-x86_64");
+        let root = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../target/peers/qemu10/qemu-system-x86_64"
+        );
         root.to_owned()
     });
     let mut programs = vec!["qemu-system-x86_64".to_owned()];
