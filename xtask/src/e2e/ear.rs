@@ -43,15 +43,14 @@ impl Ear {
             .iter()
             .map(|bytes| i16::from_le_bytes(*bytes).unsigned_abs())
             .max();
-        if peak.unwrap_or(0) >= LOUD {
-            if self
+        if peak.unwrap_or(0) >= LOUD
+            && self
                 .loud
                 .replace(Instant::now())
                 .is_none_or(|loud| loud.elapsed() > PAUSE)
-            {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                println!("LOUD {}", now.as_millis());
-            }
+        {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            println!("LOUD {}", now.as_millis());
         }
         if let Some(file) = &mut self.file {
             // A full disk shows in the recording's length.
