@@ -81,8 +81,9 @@ pub(super) struct Attachment {
     /// Whether listeners may come and go.
     pub(super) may_rest: bool,
     pub(super) notice: Option<Notice>,
-    /// Whether its sound may be asked for: QEMU 7.2 crashes if it is, on a connection of two peers.
-    pub(super) has_safe_sound: bool,
+    /// Whether its sound and clipboard may be asked for. On a connection of two peers QEMU 7.2 crashes if its sound is, and
+    /// does not close a connection on which its clipboard was when another program takes the display.
+    pub(super) has_safe_peripherals: bool,
     /// Each tablet was given to a head.
     pub(super) tablet_per_head: bool,
 }
@@ -122,7 +123,7 @@ async fn through_qmp(path: &Path, stay: bool) -> Result<Attachment, AttachError>
         shared_frames: shared_frames(version),
         may_rest: may_rest(version),
         notice: (status["running"] == false).then_some(Notice::Paused),
-        has_safe_sound: version.major >= 8,
+        has_safe_peripherals: version.major >= 8,
         tablet_per_head,
     })
 }
@@ -230,7 +231,7 @@ async fn on_bus(address: &str, vm: Option<&str>) -> Result<Attachment, AttachErr
         shared_frames: SharedFrames::Never,
         may_rest: false,
         notice: None,
-        has_safe_sound: true,
+        has_safe_peripherals: true,
         tablet_per_head: false,
     })
 }

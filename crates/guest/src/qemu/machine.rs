@@ -163,7 +163,7 @@ impl Machine {
             shared_frames,
             may_rest,
             notice,
-            has_safe_sound,
+            has_safe_peripherals,
             tablet_per_head,
             ..
         } = attachment;
@@ -194,12 +194,17 @@ impl Machine {
             ended_sender,
         };
         let (display, list) = (connected.display.clone(), self.watchdog.list());
-        let _sound = has_safe_sound.then(|| audio::Sound::start(display, self.sound.clone(), list, self.title.clone()));
+        let _sound =
+            has_safe_peripherals.then(|| audio::Sound::start(display, self.sound.clone(), list, self.title.clone()));
         let listening = self.listen(&mut connected).await;
         // Given up with the connection.
-        let _clipboard = clipboard::start(&connected.display, &self.clipboard)
-            .await
-            .inspect_err(|error| tracing::warn!(%error, guest = %self.title, "no clipboard"));
+        let _clipboard = match has_safe_peripherals {
+            true => clipboard::start(&connected.display, &self.clipboard)
+                .await
+                .inspect_err(|error| tracing::warn!(%error, guest = %self.title, "no clipboard"))
+                .ok(),
+            false => None,
+        };
         let end = match listening {
             Ok(()) => self.follow(&mut connected).await,
             Err(error) => Err(error),
