@@ -2,6 +2,7 @@
 #![no_main]
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use libfuzzer_sys::fuzz_target;
 use parking_lot::Mutex;
@@ -39,7 +40,7 @@ fuzz_target!(|data: &[u8]| {
             None => body.to_vec(),
         };
         // As in the daemon, the connection ends with the first message that is refused.
-        if handle(device, &message, 1, |_| Ok(())).is_err() {
+        if handle(device, &message, Instant::now(), 1, |_| Ok(())).is_err() {
             return;
         }
         while let Ok(pcm) = heard.try_recv() {

@@ -15,6 +15,8 @@ const FORMATS: u8 = 0x07;
 const WAVE2: u8 = 0x0D;
 /// What is clearly more than silence.
 const LOUD: u16 = 1_000;
+/// What a pause is in the file, in bytes: nothing is sent while nothing is played.
+const SILENCE: usize = 192_000 / 5;
 /// After so long without a loud wave the next one counts as a new sound.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -43,15 +45,18 @@ impl Ear {
             .iter()
             .map(|bytes| i16::from_le_bytes(*bytes).unsigned_abs())
             .max();
-        if peak.unwrap_or(0) >= LOUD
-            && self
-                .loud
-                .replace(Instant::now())
-                .is_none_or(|loud| loud.elapsed() > PAUSE)
-        {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            println!("LOUD {}", now.as_millis());
+        if peak.unwrap_or(0) >= LOUD {
+            let before = self.loud.replace(Instant::now());
+            if before.is_none_or(|loud| loud.elapsed() > PAUSE) {
+                self.keep(&[0; SILENCE]);
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                println!("LOUD {}", now.as_millis());
+            }
         }
+        self.keep(sound);
+    }
+
+    fn keep(&mut self, sound: &[u8]) {
         if let Some(file) = &mut self.file {
             // A full disk shows in the recording's length.
             let _ = file.write_all(sound);

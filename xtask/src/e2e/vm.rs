@@ -108,7 +108,7 @@ impl Vm {
             "-machine",
             "pc,pcspk-audiodev=snd0",
             "-audiodev",
-            "dbus,id=snd0,out.frequency=48000,in.frequency=48000",
+            "dbus,id=snd0,out.frequency=48000,in.frequency=48000,nsamples=960",
             "-device",
             "intel-hda",
             "-device",

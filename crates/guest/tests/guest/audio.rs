@@ -1,6 +1,7 @@
 //! Audio listeners with messages as QEMU sends them, and as no QEMU should.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdpmux_guest::qemu::audio::{Device, Recorder, Speaker, handle};
@@ -48,6 +49,10 @@ impl Body {
 
 /// Handles a call; the answer's body without its length, if it is an array.
 fn call(device: &mut dyn Device, member: &str, signature: &str, body: Body) -> Option<Vec<u8>> {
+    call_at(Instant::now(), device, member, signature, body)
+}
+
+fn call_at(now: Instant, device: &mut dyn Device, member: &str, signature: &str, body: Body) -> Option<Vec<u8>> {
     let mut out = vec![b'l', 1, 0, 1];
     out.extend((body.0.len() as u32).to_le_bytes());
     out.extend(5_u32.to_le_bytes());
@@ -72,7 +77,7 @@ fn call(device: &mut dyn Device, member: &str, signature: &str, body: Body) -> O
     out.resize(out.len().next_multiple_of(8), 0);
     out.extend(body.0);
     let mut answer = None;
-    handle(device, &out, 1, |bytes| {
+    handle(device, &out, now, 1, |bytes| {
         let length = u32::from_le_bytes(bytes[4..8].try_into().expect("4 bytes")) as usize;
         answer = Some(bytes[bytes.len() - length..].to_vec());
         Ok(())
@@ -179,6 +184,7 @@ struct Studio {
     recorder: Recorder,
     spoken: mpsc::Sender<Pcm>,
     recording: watch::Receiver<Option<u32>>,
+    now: Instant,
 }
 
 fn studio() -> Studio {
@@ -190,21 +196,27 @@ fn studio() -> Studio {
         recorder,
         spoken,
         recording: recording_seen,
+        now: Instant::now(),
     }
 }
 
 impl Studio {
-    /// Samples that the guest reads in 10 ms.
-    fn read(&mut self) -> Vec<i16> {
-        let body = Body::voice(1).word(960_u64.to_le_bytes());
-        let answer = call(&mut self.recorder, "Read", "tt", body).expect("an answer");
-        assert_eq!(answer[..4], 960_u32.to_le_bytes());
+    /// What the guest gets if it reads 20 ms after `milliseconds` have passed.
+    fn read_after(&mut self, milliseconds: u64) -> Vec<i16> {
+        self.now += Duration::from_millis(milliseconds);
+        let body = Body::voice(1).word(1920_u64.to_le_bytes());
+        let answer = call_at(self.now, &mut self.recorder, "Read", "tt", body).expect("an answer");
+        assert_eq!(answer[..4], (answer.len() as u32 - 4).to_le_bytes());
         answer[4..]
             .as_chunks::<2>()
             .0
             .iter()
             .map(|bytes| i16::from_le_bytes(*bytes))
             .collect()
+    }
+
+    fn read(&mut self) -> Vec<i16> {
+        self.read_after(10)
     }
 
     fn speak(&self, sample: i16) {
@@ -218,8 +230,9 @@ fn a_guest_that_records_reads_silence_at_once_and_then_the_microphone() {
     let mut studio = studio();
     assert_eq!(*studio.recording.borrow(), None);
     studio.speak(99);
-    assert_eq!(studio.read(), [0; 480], "what was said before is not heard");
+    assert!(studio.read().is_empty(), "nothing is due yet");
     assert_eq!(*studio.recording.borrow(), Some(48_000));
+    assert_eq!(studio.read(), [0; 480], "what was said before is not heard");
     for sample in 1..=3 {
         studio.speak(sample);
         assert_eq!(studio.read(), [0; 480], "a cushion of 40 ms comes first");
@@ -231,6 +244,21 @@ fn a_guest_that_records_reads_silence_at_once_and_then_the_microphone() {
     assert_eq!(studio.read(), [0; 480]);
     call(&mut studio.recorder, "SetEnabled", "tb", Body::voice(1).bool(false));
     assert_eq!(*studio.recording.borrow(), None);
+}
+
+#[test]
+fn a_guest_gets_what_time_has_made_due_however_much_and_often_it_asks() {
+    let mut studio = studio();
+    let mut frames = 0;
+    for milliseconds in [0, 7, 0, 13, 11, 9, 20, 40, 0, 0] {
+        frames += studio.read_after(milliseconds).len();
+    }
+    assert_eq!(frames, 48 * 100);
+    assert!(
+        studio.read_after(5_000).is_empty(),
+        "what it missed while it stood still is over"
+    );
+    assert_eq!(studio.read().len(), 480);
 }
 
 #[test]
@@ -252,7 +280,7 @@ fn what_is_no_message_of_qemus_ends_the_connection() {
         &[0; 64],
         &[b'l', 1, 0, 1, 255, 255, 255, 255, 1, 0, 0, 0, 0, 0, 0, 0],
     ] {
-        assert!(handle(&mut speaker, bytes, 1, |_| Ok(())).is_err());
+        assert!(handle(&mut speaker, bytes, Instant::now(), 1, |_| Ok(())).is_err());
     }
     let answer = call(&mut speaker, "Explode", "", Body::default()).expect("an error");
     assert!(String::from_utf8_lossy(&answer).contains("no method"));

@@ -1,7 +1,7 @@
 //! Sound of a real QEMU at real clients: the PC speaker's tone at two FreeRDPs and a light viewer, whole, in tune and in
 //! time, whatever a stalled fourth does; and a tone spoken into a client's microphone, heard by the guest.
 //!
-//! FreeRDP plays to a PulseAudio of its own, which is recorded, and records from a pipe by ALSA's own plugins.
+//! Each FreeRDP has a PulseAudio of its own, which records what it plays, or plays what it is to pick up.
 
 use super::tone::Tone;
 use crate::e2e::client::{Client, Config, Kind};
@@ -14,12 +14,9 @@ use crate::e2e::vm::{Guest, Vm};
 use crate::e2e::wait;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Adds the cases of this file.
@@ -80,12 +77,8 @@ impl Stage {
         Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())
     }
 
-    fn client(&self, case: &Case, name: &str, kind: Kind, more: &[&str]) -> Result<Client> {
-        self.client_of(case, name, kind, more, "")
-    }
-
     /// A client that plays to the PulseAudio at `server`.
-    fn client_of(&self, case: &Case, name: &str, kind: Kind, more: &[&str], server: &str) -> Result<Client> {
+    fn client(&self, case: &Case, name: &str, kind: Kind, more: &[&str], server: &str) -> Result<Client> {
         let config = Config {
             kind,
             address: &self.daemon.address,
@@ -97,7 +90,10 @@ impl Stage {
         };
         Client::start_in(&case.folder, name, &config, |command| {
             let mut command = process::again(command);
-            command.env("PULSE_SERVER", server);
+            command
+                .env("PULSE_SERVER", server)
+                .env("PULSE_SINK", "tape")
+                .env("PULSE_SOURCE", "mouth.monitor");
             command
         })
     }
@@ -137,6 +133,8 @@ impl Tape {
             "--load=module-native-protocol-unix auth-anonymous=1 socket={}",
             socket.display()
         ));
+        // The first one's monitor is what a client records from.
+        command.arg("--load=module-null-sink sink_name=mouth format=s16le rate=48000 channels=1");
         command.arg("--load=module-null-sink sink_name=tape format=s16le rate=48000 channels=2");
         command.env("HOME", &home).env("XDG_RUNTIME_DIR", &home);
         let pulse = Process::start(&command, &case.folder.join(format!("{name}.pulse.log")), "")?;
@@ -159,18 +157,26 @@ impl Tape {
             _recorder: recorder,
         })
     }
-}
 
-/// ALSA's configuration of a client that records from `NAME.fifo`.
-fn alsa(case: &Case, name: &str) -> Result<()> {
-    let home = case.folder.join(format!("{name}.home"));
-    fs::create_dir_all(&home)?;
-    let spoken = case.folder.join(format!("{name}.fifo"));
-    let text = format!(
-        "pcm.mouth {{ type file; slave.pcm {{ type null }}; file \"/dev/null\"; infile {spoken:?}; format \"raw\" }}\n"
-    );
-    fs::write(home.join(".asoundrc"), text)?;
-    Ok(())
+    /// Plays a minute of the tone to where the client records from.
+    fn speak(&self, case: &Case) -> Result<Process> {
+        let file = case.folder.join("spoken.pcm");
+        fs::write(&file, minute())?;
+        let mut command = Command::new("pacat");
+        command.args([
+            "--playback",
+            "--device=mouth",
+            "--format=s16le",
+            "--rate=48000",
+            "--channels=1",
+            "--raw",
+        ]);
+        command
+            .arg(&file)
+            .env("PULSE_SERVER", &self.server)
+            .env("HOME", &case.folder);
+        Process::start(&command, &case.folder.join("pacat.log"), "")
+    }
 }
 
 fn tone(case: &Case) -> Result<String> {
@@ -184,13 +190,12 @@ fn tone(case: &Case) -> Result<String> {
         ("stalled", Kind::FreeRdp2),
     ] {
         let tape = Tape::start(case, name)?;
-        clients.push(stage.client_of(case, name, kind, &sound, &tape.server)?);
+        clients.push(stage.client(case, name, kind, &sound, &tape.server)?);
         tapes.push(tape);
     }
     let heard = case.folder.join("light.pcm");
     let mut ear = start_ear(case, &stage.daemon.address, &heard)?;
     stage.wait_for_log("the client plays sound", 4)?;
-    let latency = latency(&mut stage, &mut ear)?;
     // The stalled one has heard the beginning.
     stage.toggle_tone()?;
     wait::while_true(wait::seconds(1), || stage.vm.process.check())?;
@@ -200,6 +205,8 @@ fn tone(case: &Case) -> Result<String> {
     wait::while_true(wait::seconds(1), || stage.vm.process.check())?;
     stage.toggle_tone()?;
     wait::while_true(wait::seconds(2), || stage.vm.process.check())?;
+    // Afterwards, as clients may gather short tones and play them before the next.
+    let latency = latency(&mut stage, &mut ear)?;
     let mut words = Vec::new();
     // The light viewer is the witness of what was sent: every sample. Behind FreeRDP there is PulseAudio's own clock, which
     // runs dry now and then on a busy machine; between that, its tone is whole too.
@@ -239,7 +246,7 @@ fn latency(stage: &mut Stage, ear: &mut Process) -> Result<(u64, u64)> {
             let mut louds = output
                 .lines()
                 .filter_map(|line| line.strip_prefix("LOUD ")?.parse::<u128>().ok());
-            Ok(louds.nth(round - 1))
+            Ok(louds.nth(round))
         })?;
         times.push(u64::try_from(heard.saturating_sub(began))?);
         stage.toggle_tone()?;
@@ -262,11 +269,10 @@ fn start_ear(case: &Case, address: &str, recording: &Path) -> Result<Process> {
 
 fn microphone(case: &Case) -> Result<String> {
     let mut stage = Stage::start(case)?;
-    let fifo = case.folder.join("speaker.fifo");
-    alsa(case, "speaker")?;
-    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::from_raw_mode(0o600))?;
-    let mouth = Mouth::open(&fifo)?;
-    let mut client = stage.client(case, "speaker", Kind::FreeRdp2, &["/microphone:sys:alsa,dev:mouth"])?;
+    let tape = Tape::start(case, "speaker")?;
+    let _mouth = tape.speak(case)?;
+    let more = ["/microphone:sys:pulse"];
+    let mut client = stage.client(case, "speaker", Kind::FreeRdp2, &more, &tape.server)?;
     stage.wait_for_log("session started", 1)?;
     ensure!(
         !stage.daemon.process.output().contains("asking for the microphone"),
@@ -292,7 +298,6 @@ fn microphone(case: &Case) -> Result<String> {
     stage.vm.wait_for(wait::seconds(10), "RECORDED")?;
     stage.wait_for_log("the microphone is closed", 1)?;
     client.process.check()?;
-    drop(mouth);
     Ok(format!(
         "the guest heard {HERTZ} Hz in {heard} quarters of a second; closed when it stopped to record"
     ))
@@ -305,41 +310,11 @@ fn is_tone(line: &str) -> bool {
     (hertz - HERTZ).abs() < HERTZ / 50.0
 }
 
-/// Speaks a tone into a pipe, as fast as time goes by: one channel at 48 kHz.
-struct Mouth(Arc<AtomicBool>);
-
-impl Mouth {
-    fn open(fifo: &Path) -> Result<Self> {
-        // Opened for both, so that it never waits for the reader.
-        let mut pipe = OpenOptions::new().read(true).write(true).open(fifo)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        std::thread::Builder::new().spawn(move || {
-            let began = Instant::now();
-            for piece in 0_u32.. {
-                if stopped.load(Ordering::Relaxed) || pipe.write_all(&wave(piece)).is_err() {
-                    return;
-                }
-                let due = began + Duration::from_millis(10) * (piece + 1);
-                std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            }
-        })?;
-        Ok(Self(stop))
-    }
-}
-
-impl Drop for Mouth {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// 10 ms of the tone.
-fn wave(piece: u32) -> Vec<u8> {
-    let frames = RATE / 100;
-    (0..frames)
+/// A minute of the tone, one channel.
+fn minute() -> Vec<u8> {
+    (0..RATE * 60)
         .flat_map(|frame| {
-            let time = f64::from(piece * frames + frame) / f64::from(RATE);
+            let time = f64::from(frame) / f64::from(RATE);
             let sample = (std::f64::consts::TAU * HERTZ * time).sin() * 12_000.0;
             (sample as i16).to_le_bytes()
         })

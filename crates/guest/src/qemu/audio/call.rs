@@ -1,6 +1,8 @@
 //! What QEMU asks of an audio listener, as types, and the answers that are the same for both kinds. Names are those of
 //! QEMU's `ui/dbus-display1.xml`. No socket and no thread, so that a fuzzer can drive it with bytes.
 
+use std::time::Instant;
+
 use crate::qemu::listener::PeerError;
 use crate::qemu::listener::wire::{self, Answer, Kind, Message, Reader, WireError};
 
@@ -82,16 +84,17 @@ pub trait Device: Send {
     /// For the thread that serves it.
     fn thread_name(&self) -> &'static str;
     /// Takes a call; what it returns are the bytes that `Read` is answered with.
-    fn take(&mut self, call: &AudioCall<'_>) -> Vec<u8>;
+    fn take(&mut self, call: &AudioCall<'_>, now: Instant) -> Vec<u8>;
 }
 
-/// Handles one message; `reply` is called with the answer's bytes, if one is wanted.
+/// Handles one message that came at `now`; `reply` is called with the answer's bytes, if one is wanted.
 ///
 /// # Errors
 /// [`PeerError`] if the message is not what QEMU may send, or if `reply` failed.
 pub fn handle(
     device: &mut dyn Device,
     bytes: &[u8],
+    now: Instant,
     serial: u32,
     reply: impl FnOnce(&[u8]) -> Result<(), PeerError>,
 ) -> Result<(), PeerError> {
@@ -103,14 +106,14 @@ pub fn handle(
     if message.kind != Kind::Call {
         return Ok(());
     }
-    let answer = answer(device, &message).map_err(|source| refused(message.member, source))?;
+    let answer = answer(device, &message, now).map_err(|source| refused(message.member, source))?;
     if message.wants_reply {
         reply(&answer.encode(serial, message.serial))?;
     }
     Ok(())
 }
 
-fn answer(device: &mut dyn Device, message: &Message<'_>) -> Result<Answer, WireError> {
+fn answer(device: &mut dyn Device, message: &Message<'_>, now: Instant) -> Result<Answer, WireError> {
     if message.path != device.path() {
         return Ok(unknown(message));
     }
@@ -125,7 +128,7 @@ fn answer(device: &mut dyn Device, message: &Message<'_>) -> Result<Answer, Wire
             let Some(call) = AudioCall::read(message)? else {
                 return Ok(unknown(message));
             };
-            let data = device.take(&call);
+            let data = device.take(&call, now);
             if !matches!(call, AudioCall::Read { .. }) {
                 return Ok(Answer::empty());
             }

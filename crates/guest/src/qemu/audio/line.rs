@@ -4,7 +4,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -73,7 +73,7 @@ fn serve(socket: &mut UnixStream, device: &mut dyn Device, beat: &Beat) -> Resul
         serial = serial.wrapping_add(1).max(1);
         beat.during(|| {
             let (message, _descriptors) = receiver.message(length);
-            call::handle(device, message, serial, |answer| {
+            call::handle(device, message, Instant::now(), serial, |answer| {
                 Ok(std::io::Write::write_all(&mut &*socket, answer)?)
             })
         })?;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use rdpmux_model::Pcm;
@@ -31,9 +32,22 @@ pub struct Recorder {
     voices: BTreeMap<u64, (VoiceFormat, Volume)>,
     /// Two channels at the clock of the voice that reads.
     waiting: VecDeque<i16>,
+    /// When the recording began, or was set to have begun, and frames given since.
+    given: Option<(Instant, u64)>,
     /// The cushion is there.
     is_primed: bool,
     refusals: usize,
+    tally: Tally,
+}
+
+/// Frames of one recording, for its log line.
+#[derive(Debug, Default)]
+struct Tally {
+    read: usize,
+    /// Of those, silence for want of sound.
+    silent: usize,
+    /// Sound that came too late.
+    late: usize,
 }
 
 /// Whether the guest reads.
@@ -57,8 +71,10 @@ impl Recorder {
             reads: Reads::default(),
             voices: BTreeMap::new(),
             waiting: VecDeque::new(),
+            given: None,
             is_primed: false,
             refusals: 0,
+            tally: Tally::default(),
         }
     }
 
@@ -88,15 +104,29 @@ impl Recorder {
             .recording
             .send_if_modified(|now| std::mem::replace(now, wanted) != wanted)
         {
-            tracing::debug!(guest = %self.title, rate = wanted, "the machine's recording");
+            tracing::debug!(guest = %self.title, rate = wanted, before = ?std::mem::take(&mut self.tally), "the machine's recording");
             // What came for an earlier recording is not this one's.
             while self.spoken.lock().try_recv().is_ok() {}
             self.waiting.clear();
+            self.given = None;
             self.is_primed = false;
         }
     }
 
-    fn read(&mut self, voice: u64, size: u64) -> Vec<u8> {
+    /// Frames that time has made due. QEMU reads as much as it has room for, at whatever pace, and takes less.
+    fn due(&mut self, now: Instant, rate: u32) -> usize {
+        let (began, given) = self.given.get_or_insert((now, 0));
+        let passed = now.saturating_duration_since(*began).as_micros() as u64;
+        let due = (passed * u64::from(rate) / 1_000_000).saturating_sub(*given);
+        if due > u64::from(rate / 5) {
+            // The machine stood still; what it missed is over.
+            (*began, *given) = (now, 0);
+            return 0;
+        }
+        due as usize
+    }
+
+    fn read(&mut self, voice: u64, size: u64, now: Instant) -> Vec<u8> {
         self.set_enabled(voice, true);
         self.reads.0.store(true, Ordering::Relaxed);
         let Some((format, volume)) = self.voices.get(&voice).copied() else {
@@ -113,16 +143,24 @@ impl Recorder {
         }
         if self.waiting.len() > MOST * per_millisecond {
             let late = self.waiting.len() - CUSHION * per_millisecond;
-            self.waiting.drain(..late.next_multiple_of(2));
+            let late = late.next_multiple_of(2);
+            self.waiting.drain(..late);
+            self.tally.late += late / 2;
         }
         self.is_primed |= self.waiting.len() >= CUSHION * per_millisecond;
         let frames = size.min(MOST_BYTES) as usize / format.frame_bytes();
+        let frames = frames.min(self.due(now, format.rate()));
         let mut samples = Vec::with_capacity(frames * 2);
         if self.is_primed {
             let there = self.waiting.len().min(frames * 2);
             samples.extend(self.waiting.drain(..there));
             self.is_primed = there == frames * 2;
         }
+        self.tally.read += frames;
+        if let Some((_, given)) = &mut self.given {
+            *given += frames as u64;
+        }
+        self.tally.silent += frames - samples.len() / 2;
         samples.resize(frames * 2, 0);
         let mut out = Vec::with_capacity(frames * format.frame_bytes());
         format.encode(&samples, volume, &mut out);
@@ -143,7 +181,7 @@ impl Device for Recorder {
         "qemu-recorder"
     }
 
-    fn take(&mut self, call: &AudioCall<'_>) -> Vec<u8> {
+    fn take(&mut self, call: &AudioCall<'_>, now: Instant) -> Vec<u8> {
         match call {
             AudioCall::Init { voice, format } => self.init(*voice, format),
             AudioCall::Fini { voice } => {
@@ -156,7 +194,7 @@ impl Device for Recorder {
                     *known = Volume::new(*mute, volume);
                 }
             }
-            AudioCall::Read { voice, size } => return self.read(*voice, *size),
+            AudioCall::Read { voice, size } => return self.read(*voice, *size, now),
             AudioCall::Write { .. } => {}
         }
         Vec::new()

@@ -2,6 +2,7 @@
 //! was told otherwise.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use rdpmux_model::Pcm;
 use tokio::sync::broadcast;
@@ -117,7 +118,7 @@ impl Device for Speaker {
         "qemu-speaker"
     }
 
-    fn take(&mut self, call: &AudioCall<'_>) -> Vec<u8> {
+    fn take(&mut self, call: &AudioCall<'_>, _now: Instant) -> Vec<u8> {
         match call {
             AudioCall::Init { voice, format } => self.init(*voice, format),
             AudioCall::Fini { voice } => self.fini(*voice),
