@@ -1,7 +1,7 @@
 //! Initramfs images of the test guests, written as newc cpio without any tool. The KMS guest holds our own first process
 //! and kernel modules; the console guest holds busybox and a script. Called by `e2e`; cached under `target/guests`.
 
-use crate::{root, steps};
+use crate::{console_keymap, root, steps};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::fs;
@@ -39,6 +39,20 @@ exec < /dev/tty1 > /dev/tty1 2>&1
 export PS1='> '
 echo READY > /dev/ttyS0
 while true; do /bin/busybox setsid -c /bin/busybox sh; done
+"#;
+
+/// First process of the typist: a text console whose lines go to the serial port as they were typed.
+const TYPIST_INIT: &str = r#"#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /dev /sys
+/bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sys /sys
+while read -r name; do /bin/busybox insmod "/modules/$name"; done < /modules/list
+/bin/busybox sleep 1
+exec < /dev/tty1 > /dev/tty1 2>&1
+if /bin/busybox grep -q layout=de /proc/cmdline; then /bin/busybox loadkmap < /keymap.de; fi
+echo READY > /dev/ttyS0
+while IFS= read -r line; do printf 'LINE %s\n' "$line" > /dev/ttyS0; done
 "#;
 
 /// The initramfs of the deterministic KMS guest; builds the guest when its source changed.
@@ -87,6 +101,8 @@ pub fn console() -> Result<PathBuf> {
         ],
     )?;
     archive.file("init", 0o755, CONSOLE_INIT.as_bytes());
+    archive.file("typist", 0o755, TYPIST_INIT.as_bytes());
+    archive.file("keymap.de", 0o644, &console_keymap::german());
     archive.write(&root::target().join("guests/console.cpio"))
 }
 

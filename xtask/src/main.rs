@@ -4,6 +4,7 @@
 
 mod bench;
 mod ci;
+mod console_keymap;
 mod deny;
 mod e2e;
 mod fuzz;

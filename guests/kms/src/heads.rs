@@ -122,6 +122,7 @@ impl Desk<'_> {
                 self.state.point_absolute(axis, value, size);
             }
             Event::Relative { axis, value } => self.state.point_relative(axis, value),
+            Event::Touch { .. } => {}
         }
     }
 

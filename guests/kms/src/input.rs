@@ -15,6 +15,8 @@ pub enum Event {
     Absolute { axis: u16, value: i32 },
     /// Axis 0 is x, 1 is y, in counts.
     Relative { axis: u16, value: i32 },
+    /// A finger on a touch screen: axis 0 is x, 1 is y, 0..=32767; axis 2 is whether it is down.
+    Touch { slot: i32, axis: u16, value: i32 },
     /// Relative code 8 is the wheel, 6 the horizontal one.
     Wheel { code: u16, value: i32 },
 }
@@ -23,10 +25,16 @@ pub enum Event {
 pub struct Devices {
     open: Vec<(String, File)>,
     looked: Instant,
+    /// The finger that touch screens speak of.
+    slot: i32,
 }
 
 /// Devices may come late: the USB tablet takes a second to be found.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const ABS_MT_SLOT: u16 = 0x2f;
+const ABS_MT_POSITION_X: u16 = 0x35;
+const ABS_MT_POSITION_Y: u16 = 0x36;
+const ABS_MT_TRACKING_ID: u16 = 0x39;
 /// struct input_event on 64-bit Linux.
 const EVENT_BYTES: usize = 24;
 
@@ -36,6 +44,7 @@ impl Devices {
         let mut devices = Self {
             open: Vec::new(),
             looked: Instant::now(),
+            slot: 0,
         };
         devices.look();
         devices
@@ -65,10 +74,15 @@ impl Devices {
             .map(|(index, _)| index)
             .collect();
         let mut events = Vec::new();
+        let slot = &mut self.slot;
         for index in ready.into_iter().rev() {
             let mut bytes = [0; EVENT_BYTES * 64];
             match self.open[index].1.read(&mut bytes) {
-                Ok(count) if count > 0 => events.extend(bytes[..count].chunks_exact(EVENT_BYTES).filter_map(parse)),
+                Ok(count) if count > 0 => events.extend(
+                    bytes[..count]
+                        .chunks_exact(EVENT_BYTES)
+                        .filter_map(|bytes| parse(bytes, slot)),
+                ),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 _ => drop(self.open.remove(index)),
             }
@@ -90,7 +104,7 @@ impl Devices {
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<Event> {
+fn parse(bytes: &[u8], slot: &mut i32) -> Option<Event> {
     let kind = u16::from_ne_bytes([bytes[16], bytes[17]]);
     let code = u16::from_ne_bytes([bytes[18], bytes[19]]);
     let value = i32::from_ne_bytes([bytes[20], bytes[21], bytes[22], bytes[23]]);
@@ -98,6 +112,20 @@ fn parse(bytes: &[u8]) -> Option<Event> {
         (1, _) => Some(Event::Key { code, value }),
         (2, 0 | 1) => Some(Event::Relative { axis: code, value }),
         (2, 6 | 8) => Some(Event::Wheel { code, value }),
+        (3, ABS_MT_SLOT) => {
+            *slot = value;
+            None
+        }
+        (3, ABS_MT_POSITION_X | ABS_MT_POSITION_Y) => Some(Event::Touch {
+            slot: *slot,
+            axis: code - ABS_MT_POSITION_X,
+            value,
+        }),
+        (3, ABS_MT_TRACKING_ID) => Some(Event::Touch {
+            slot: *slot,
+            axis: 2,
+            value: i32::from(value >= 0),
+        }),
         (3, 0 | 1) => Some(Event::Absolute { axis: code, value }),
         _ => None,
     }

@@ -3,7 +3,7 @@
 //!
 //! Kernel command line: `rdpmux.scene=idle|video|scroll|drag|bench|heads`, `rdpmux.fps=N`, `rdpmux.mode=WxH`. F1 to F4 choose the
 //! scene, F5 changes between 1280x800 and 1024x768, F6 and F7 are the clipboard agent's. Serial lines: `READY WxH`, `MODE WxH`,
-//! `KEY code value`, `BTN code value`, `WHEEL code value`, `PTR x y`, and once a second of animation `FRAME n`. What `heads` and
+//! `KEY code value`, `BTN code value`, `WHEEL code value`, `PTR x y`, `TOUCH slot what`, and once a second of animation `FRAME n`. What `heads` and
 //! `agent` say is in their files.
 //!
 //! With `rdpmux.sound` the sound card and the PC speaker are used: F9 starts and ends a tone of 440 Hz (`TONE hertz`), F10
@@ -164,6 +164,16 @@ fn take(
             }
         }
         Event::Wheel { code, value } => boot::say(&format!("WHEEL {code} {value}")),
+        Event::Touch { slot, axis, value } => {
+            let extent = if axis == 0 { size.0 } else { size.1 };
+            match axis {
+                0 | 1 => {
+                    let at = i64::from(value) * i64::from(extent) / 32768;
+                    boot::say(&format!("TOUCH {slot} {} {at}", ["x", "y"][usize::from(axis)]));
+                }
+                _ => boot::say(&format!("TOUCH {slot} {}", if value == 1 { "down" } else { "up" })),
+            }
+        }
         Event::Absolute { axis, value } => state.point_absolute(axis, value, size),
         Event::Relative { axis, value } => state.point_relative(axis, value),
     }

@@ -243,7 +243,7 @@ impl Wire<Tls> {
     }
 }
 
-fn indication(session: &mut ConnectionResult, pdu: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn indication(session: &mut ConnectionResult, pdu: &[u8]) -> Result<Vec<u8>> {
     let mcs::McsMessage::SendDataIndication(data) = decode::<X224<mcs::McsMessage<'_>>>(pdu)?.0 else {
         bail!("the server has ended the session");
     };
@@ -259,9 +259,9 @@ fn indication(session: &mut ConnectionResult, pdu: &[u8]) -> Result<Vec<u8>> {
 
 /// The graphics channel of a viewer that does not look: it finds the ends of frames and acknowledges them.
 #[derive(Default)]
-struct Blind {
+pub(super) struct Blind {
     history: Option<Box<ironrdp_graphics::zgfx::Decompressor>>,
-    frames: u32,
+    pub(super) frames: u32,
 }
 
 impl_as_any!(Blind);

@@ -56,6 +56,10 @@ pub enum Guest {
     Installer,
     /// Our own guest; the words go to its kernel command line.
     Kms(&'static str),
+    /// The same without a tablet: its pointer is a PS/2 mouse, unless the case adds another.
+    KmsMouse(&'static str),
+    /// A Linux text console with this keyboard (`us` or `de`) that writes each line typed on it to its serial port.
+    Typist(&'static str),
 }
 
 impl Guest {
@@ -67,7 +71,8 @@ impl Guest {
             Self::Ovmf => "ovmf",
             Self::Console => "console",
             Self::Installer => "installer",
-            Self::Kms(_) => "kms",
+            Self::Kms(_) | Self::KmsMouse(_) => "kms",
+            Self::Typist(_) => "typist",
         }
     }
 }
@@ -282,6 +287,12 @@ pub fn command(case: &Case, name: &str, qemu: Qemu, guest: &Guest) -> Result<Com
             "rdinit=/init console=tty0 vt.global_cursor_default=0 consoleblank=0",
         ),
         Guest::Kms(words) => linux(&mut command, &guest_image::kms()?, words),
+        Guest::KmsMouse(words) => linux_without_tablet(&mut command, &guest_image::kms()?, words),
+        Guest::Typist(layout) => linux(
+            &mut command,
+            &guest_image::console()?,
+            &format!("rdinit=/typist rdpmux.layout={layout} console=tty0 vt.global_cursor_default=0 consoleblank=0"),
+        ),
         Guest::Installer => {
             command.args([
                 "-m",
@@ -307,6 +318,11 @@ pub fn command(case: &Case, name: &str, qemu: Qemu, guest: &Guest) -> Result<Com
 }
 
 fn linux(command: &mut Command, initramfs: &Path, words: &str) {
+    command.args(["-device", "qemu-xhci", "-device", "usb-tablet"]);
+    linux_without_tablet(command, initramfs, words);
+}
+
+fn linux_without_tablet(command: &mut Command, initramfs: &Path, words: &str) {
     command.args([
         "-m",
         "256",
@@ -314,10 +330,6 @@ fn linux(command: &mut Command, initramfs: &Path, words: &str) {
         "none",
         "-device",
         "virtio-vga,xres=1280,yres=800,id=gpu",
-        "-device",
-        "qemu-xhci",
-        "-device",
-        "usb-tablet",
     ]);
     command
         .arg("-kernel")

@@ -9,7 +9,7 @@ use crate::e2e::report::{Case, Suite};
 use crate::e2e::text::Font;
 use crate::e2e::vm::{Guest, Qemu, Vm};
 use crate::e2e::{clients, daemon, wait};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use embedded_graphics::mono_font::ascii::FONT_10X20;
 
 /// Adds the cases of this file.
@@ -86,7 +86,9 @@ fn guest_case(case: &Case, qemu: Qemu, guest: &Guest, second: &Second) -> Result
 
 fn wait_until_up(vm: &mut Vm, guest: &Guest) -> Result<()> {
     match guest {
-        Guest::Kms(_) | Guest::Console => vm.wait_for(wait::seconds(120), "READY")?,
+        Guest::Kms(_) | Guest::KmsMouse(_) | Guest::Console | Guest::Typist(_) => {
+            vm.wait_for(wait::seconds(120), "READY")?;
+        }
         Guest::Memtest => drop(wait_for_dump(vm, 60, "memtest is blue", |picture| {
             share(picture, 0x00_00_a8) > 0.3
         })?),
@@ -152,7 +154,8 @@ fn type_into(case: &Case, guest: &Guest, vm: &mut Vm, client: &mut Client) -> Re
             })?;
             Ok("the shell's answer was read".to_owned())
         }
-        Guest::Kms(_) => kms_input(case, vm, client),
+        Guest::Kms(_) | Guest::KmsMouse(_) => kms_input(case, vm, client),
+        Guest::Typist(_) => bail!("the session suite has cases for it"),
         Guest::Installer => {
             let before = vm.screendump()?;
             client.display.keys(&["Down", "Down", "Down"])?;

@@ -3,6 +3,8 @@
 
 mod clipboard;
 mod commands;
+mod hands;
+mod input;
 mod light_login;
 mod liveness;
 mod monitors;
@@ -24,5 +26,6 @@ pub fn run(only: Option<&str>) -> Result<()> {
     monitors::cases(&mut suite);
     clipboard::cases(&mut suite);
     sound::cases(&mut suite);
+    input::cases(&mut suite);
     suite.finish()
 }
