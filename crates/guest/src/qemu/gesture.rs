@@ -19,9 +19,14 @@ pub(super) enum Gesture {
 }
 
 impl Gesture {
-    /// Whether it takes a place in the small queue of QEMU's keyboard or mouse. Positions do not: the next replaces them.
-    pub(super) fn is_queued(self) -> bool {
-        matches!(self, Self::Key { .. } | Self::Button { .. } | Self::Motion { .. })
+    /// Places that it takes in the small queue of QEMU's keyboard or mouse. Positions take none: the next replaces them.
+    /// A whole step of a mouse is more than one packet of its small queue, and what does not fit waits for the next.
+    pub(super) fn places(self) -> u32 {
+        match self {
+            Self::Motion { dx, dy } if dx.abs() == STEP || dy.abs() == STEP => 4,
+            Self::Key { .. } | Self::Button { .. } | Self::Motion { .. } => 1,
+            Self::Position { .. } | Self::Touch { .. } => 0,
+        }
     }
 }
 

@@ -74,9 +74,7 @@ pub(super) async fn run(mut port: InputPort) {
             if let Gesture::Position { x, y } | Gesture::Touch { x, y, .. } = &mut gesture {
                 (*x, *y) = port.floor.position(port.index, *x, *y);
             }
-            if gesture.is_queued() {
-                stride.step().await;
-            }
+            stride.step(gesture.places()).await;
             unanswered = (unanswered + 1) % UNANSWERED;
             let sent = send(&target, gesture, unanswered == 0);
             if timeout(ANSWER_TIME, sent).await.is_err() {
@@ -99,13 +97,16 @@ impl Stride {
         }
     }
 
-    /// Waits until there is room for one more step.
-    async fn step(&mut self) {
+    /// Waits until there is room, and takes `places` of it.
+    async fn step(&mut self, places: u32) {
+        if places == 0 {
+            return;
+        }
         let room = self.settled.checked_sub(BURST * SPAN);
         if let Some(room) = room.filter(|room| *room > Instant::now()) {
             sleep_until(room).await;
         }
-        self.settled = self.settled.max(Instant::now()) + SPAN;
+        self.settled = self.settled.max(Instant::now()) + places * SPAN;
     }
 }
 
