@@ -348,7 +348,14 @@ const GAP: Duration = Duration::from_millis(37);
 fn latency(case: &Case) -> Result<String> {
     let log = case.folder.join("trace.log");
     let path = log.display().to_string();
-    let more = ["-trace", "input_event_key_qcode", "-D", path.as_str()];
+    let more = [
+        "-trace",
+        "input_event_key_qcode",
+        "-msg",
+        "timestamp=on",
+        "-D",
+        path.as_str(),
+    ];
     let mut stage = stage(
         case,
         Qemu::V7,
