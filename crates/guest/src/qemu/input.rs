@@ -80,6 +80,7 @@ pub(super) async fn run(mut port: InputPort) {
             if timeout(ANSWER_TIME, sent).await.is_err() {
                 tracing::warn!(console = %target.path, "qemu takes no input at the moment");
             }
+            tracing::trace!("a step went to qemu");
         }
     }
 }

@@ -17,7 +17,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The other end of the viewer's thread. Dropping it ends the session.
 pub struct Hands {
@@ -37,6 +37,8 @@ struct Heard {
     takes_touches: bool,
     lamps: Option<u16>,
     error: Option<String>,
+    /// When each message was written, since 1970.
+    written: Vec<Duration>,
 }
 
 /// How long the server's words may wait while there is nothing to say.
@@ -62,18 +64,16 @@ impl Hands {
         Ok(hands)
     }
 
-    /// A fast-path message with these events ([MS-RDPBCGR] 2.2.8.1.2), and when it was given away.
-    pub fn say(&self, events: &[&[u8]]) -> Result<Instant> {
+    /// A fast-path message with these events ([MS-RDPBCGR] 2.2.8.1.2).
+    pub fn say(&self, events: &[&[u8]]) -> Result<()> {
         let length = 2 + events.iter().map(|event| event.len()).sum::<usize>();
         let mut pdu = vec![(events.len() as u8) << 2, u8::try_from(length)?];
         pdu.extend(events.concat());
-        let now = Instant::now();
-        self.orders.send(Order::Bytes(pdu)).context("the viewer has ended")?;
-        Ok(now)
+        self.orders.send(Order::Bytes(pdu)).context("the viewer has ended")
     }
 
     /// Presses and releases a key: flags 2 for E0, 4 for E1.
-    pub fn tap(&self, flags: u8, code: u8) -> Result<Instant> {
+    pub fn tap(&self, flags: u8, code: u8) -> Result<()> {
         self.say(&[&[flags, code], &[flags | 1, code]])
     }
 
@@ -85,7 +85,7 @@ impl Hands {
     /// One unicode key.
     pub fn unit(&self, unit: u16) -> Result<()> {
         let [low, high] = unit.to_le_bytes();
-        self.say(&[&[4 << 5, low, high], &[4 << 5 | 1, low, high]]).map(drop)
+        self.say(&[&[4 << 5, low, high], &[4 << 5 | 1, low, high]])
     }
 
     /// A mouse event: kind 1 plain, 2 extended, 5 relative.
@@ -94,12 +94,12 @@ impl Hands {
         event.extend(flags.to_le_bytes());
         event.extend(x.to_le_bytes());
         event.extend(y.to_le_bytes());
-        self.say(&[&event]).map(drop)
+        self.say(&[&event])
     }
 
     /// The lock keys as the client has them: 1 Scroll, 2 Num, 4 Caps.
     pub fn sync(&self, toggles: u8) -> Result<()> {
-        self.say(&[&[3 << 5 | toggles]]).map(drop)
+        self.say(&[&[3 << 5 | toggles]])
     }
 
     /// A finger.
@@ -120,6 +120,11 @@ impl Hands {
     /// The guest's lamps, if the server has told them.
     pub fn lamps_now(&self) -> Result<Option<u16>> {
         Ok(self.heard()?.lamps)
+    }
+
+    /// When each message was written, since 1970.
+    pub fn written(&self) -> Result<Vec<Duration>> {
+        Ok(self.heard()?.written)
     }
 
     fn heard(&self) -> Result<Heard> {
@@ -166,7 +171,11 @@ impl Viewer {
         loop {
             loop {
                 match orders.try_recv() {
-                    Ok(order) => self.obey(order)?,
+                    Ok(order) => {
+                        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+                        heard.lock().unwrap_or_else(PoisonError::into_inner).written.push(now);
+                        self.obey(order)?;
+                    }
                     Err(std::sync::mpsc::TryRecvError::Empty) => break,
                     Err(std::sync::mpsc::TryRecvError::Disconnected) => return Ok(()),
                 }

@@ -330,6 +330,7 @@ impl Drive {
     }
 
     fn on_input(&mut self, event: InputEvent) -> Result<(), End> {
+        tracing::trace!("an input event came");
         self.liveness.on_input(Instant::now());
         if let Some(motion) = self.held_motion.take()
             && !is_motion(event)
