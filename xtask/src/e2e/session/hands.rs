@@ -205,7 +205,6 @@ impl Viewer {
                 let event = TouchEventPdu::new(0, vec![TouchFrame::new(0, vec![contact])]);
                 let id = touch.channel_id();
                 let messages = touch.processor().encode_touch_event(id, event)?;
-                drop(touch);
                 client_encode_svc_messages(messages, carrier, self.session.user_channel_id)?
             }
         };
