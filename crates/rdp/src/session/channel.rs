@@ -185,10 +185,12 @@ impl DynamicChannels {
         touches.map_or_else(Vec::new, |mut touches| touches.processor_mut().take_events())
     }
 
-    /// Whether it is on a channel that we have closed: the client may not know yet.
+    /// Whether it is on a channel that we have closed, as the client may not know yet, or of a client that reconnects and
+    /// still speaks on a channel of its former connection, as FreeRDP 2 does.
     fn is_stale(&self, message: &[u8]) -> bool {
         match header(message) {
-            Some((COMMAND_CREATE | COMMAND_DATA_FIRST | COMMAND_DATA, Some(id))) => {
+            Some((COMMAND_DATA_FIRST | COMMAND_DATA, Some(id))) => !self.server.is_channel_opened(id),
+            Some((COMMAND_CREATE, Some(id))) => {
                 let was_closed = self.closed.as_ref().is_some_and(|closed| closed.contains(&id));
                 was_closed && !self.server.is_channel_opened(id) && !self.awaited.contains(&id)
             }
