@@ -362,6 +362,21 @@ fn channel_messages_are_bounded_before_they_are_collected() {
 }
 
 #[test]
+fn words_on_a_channel_of_a_former_connection_are_stepped_over() {
+    let mut pair = client::connect(&Options::default());
+    pair.start();
+    let drdynvc = pair.result.static_channels.channel_ids().next().unwrap();
+    let mut out = Vec::new();
+    // Whole data and the first part of some, on channel 99.
+    for data in [&[0x30, 99, 1, 2, 3][..], &[0x20, 99, 9, 1, 2]] {
+        let chunk = [&(data.len() as u32).to_le_bytes()[..], &3_u32.to_le_bytes(), data].concat();
+        let message = send_data_request(drdynvc, &chunk);
+        let used = pair.session.feed(&message, &mut pair.events, &mut out);
+        assert_eq!(used.expect("no end of the session"), message.len());
+    }
+}
+
+#[test]
 fn a_legacy_resize_ends_in_a_fresh_writer() {
     let mut pair = pair();
     let mut out = Vec::new();
