@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Crate, and the crates of this repository that it may use. Dependencies point down only.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("rdpmux", &["rdpmux-host", "rdpmux-model", "rdpmux-api"]),
-    ("librdpmux", &["rdpmux-model"]),
+    ("librdpmux", &["rdpmux-wire", "rdpmux-model"]),
     (
         "rdpmux-host",
         &[
@@ -34,13 +34,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "rdpmux-guest",
-        &["rdpmux-shm", "rdpmux-engine", "rdpmux-pixel", "rdpmux-model"],
+        &[
+            "rdpmux-shm",
+            "rdpmux-wire",
+            "rdpmux-engine",
+            "rdpmux-pixel",
+            "rdpmux-model",
+        ],
     ),
     ("rdpmux-rdp", &["rdpmux-model"]),
     ("rdpmux-engine", &["rdpmux-pixel", "rdpmux-h264", "rdpmux-model"]),
     ("rdpmux-h264", &[]),
     ("rdpmux-pixel", &["rdpmux-model"]),
     ("rdpmux-shm", &["rdpmux-model"]),
+    ("rdpmux-wire", &["rdpmux-model"]),
     ("rdpmux-sock", &[]),
     ("rdpmux-model", &[]),
     ("rdpmux-api", &[]),
@@ -53,7 +60,13 @@ const ALLOWED_IN_TESTS: &[(&str, &[&str])] = &[("rdpmux-rdp", &["rdpmux-engine"]
 const DEV: &[&str] = &["rdpmux-testkit", "bench-pictures", "xtask"];
 
 /// Crates that must not have a runtime, sockets, TLS or D-Bus below them, and the crates that would give it away.
-const RUNTIME_FREE: &[&str] = &["rdpmux-model", "rdpmux-pixel", "rdpmux-engine", "rdpmux-rdp"];
+const RUNTIME_FREE: &[&str] = &[
+    "rdpmux-model",
+    "rdpmux-pixel",
+    "rdpmux-engine",
+    "rdpmux-rdp",
+    "rdpmux-wire",
+];
 const RUNTIMES: &[&str] = &["tokio", "mio", "socket2", "rustls", "zbus", "axum"];
 
 /// Crates in which unsafe code may stand.
