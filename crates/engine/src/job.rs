@@ -15,7 +15,7 @@ use crate::fresh::Fresh;
 use crate::plan::{self, Content};
 use crate::screen::Screen;
 use crate::surface::Shared;
-use crate::{Pipeline, Profile, TileRect, VideoForm, moves};
+use crate::{Pipeline, Profile, TileRect, VideoForm, moves, video};
 
 /// Tiles to encode, with a copy of their pixels, and the screen that they change.
 #[derive(Debug)]
@@ -292,8 +292,11 @@ impl FrameJob {
         let mut parts = Vec::with_capacity(tiles.len());
         for (tile, part) in tiles {
             let (x, y, _) = self.screen.grid.tile(tile.index);
-            parts.push(part.on_surface(x, y));
-            self.screen.sent_roughly(tile.index, part);
+            let part = video::in_chroma_blocks(part.on_surface(x, y), rect);
+            for index in self.screen.grid.tiles_in(part) {
+                self.screen.sent_roughly(index, self.screen.grid.part(index, part));
+            }
+            parts.push(part);
         }
         let stream = match profile.form {
             VideoForm::Avc420 => VideoStream::Avc420(data),

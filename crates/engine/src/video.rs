@@ -211,6 +211,20 @@ fn aligned(rect: Rect<Client>, surface: Rect<Client>) -> Rect<Client> {
     Rect::new(x, y, width, height)
 }
 
+/// Grows a part of the picture `video` to whole blocks of 4 × 2 pixels of it.
+///
+/// Decoders of 4:4:4 write the chroma of such a block at once ([MS-RDPEGFX] 3.3.8.3.3): where a part begins or ends
+/// within one, FreeRDP shows colours of its neighbours, and FreeRDP 3.15 writes beyond its last row.
+pub(crate) fn in_chroma_blocks(part: Rect<Client>, video: Rect<Client>) -> Rect<Client> {
+    let edges = |from: u32, to: u32, start: u32, end: u32, block: u32| {
+        let from = from - (from - start) % block;
+        (from, (start + (to - start).next_multiple_of(block)).min(end) - from)
+    };
+    let (x, width) = edges(part.x, part.right(), video.x, video.right(), 4);
+    let (y, height) = edges(part.y, part.bottom(), video.y, video.bottom(), 2);
+    Rect::new(x, y, width, height)
+}
+
 #[cfg(test)]
 mod tests {
     use rdpmux_model::Size;
@@ -322,6 +336,20 @@ mod tests {
             Desktop::new().ticks(6, [2, 0, 4, 2], 5, look),
             Some(Rect::new(138, 3, 256, 128)),
         );
+    }
+
+    #[test]
+    fn parts_are_whole_blocks_of_the_picture_and_inside_it() {
+        let video = Rect::new(201, 75, 640, 361);
+        let grown = |x, y, width, height| in_chroma_blocks(Rect::new(x, y, width, height), video);
+        assert_eq!(grown(201, 75, 1, 1), Rect::new(201, 75, 4, 2));
+        assert_eq!(grown(256, 128, 64, 64), Rect::new(253, 127, 68, 66));
+        assert_eq!(
+            grown(840, 435, 1, 1),
+            Rect::new(837, 435, 4, 1),
+            "the last row is half a block"
+        );
+        assert_eq!(grown(201, 75, 640, 361), video);
     }
 
     #[test]
