@@ -66,6 +66,8 @@ pub(crate) type WayBack = Arc<Mutex<Option<Box<Screen>>>>;
 pub(crate) const TILE_BYTES: usize = (TILE * TILE * 4) as usize;
 /// A changed part up to this size is sent exactly whatever it shows.
 const SMALL_PART: usize = 400;
+/// So much beside a film goes before it: an editor's lines around a key, not a scroll.
+const ECHO_PIXELS: usize = 16_384;
 /// A tile of which this much changed may be in the bitmap cache, and what it showed is worth keeping there.
 const LARGE_PART: usize = (TILE * TILE) as usize / 2;
 
@@ -125,13 +127,16 @@ impl FrameJob {
         if is_egfx {
             self.find_moves(composer);
         }
-        self.cut();
+        if !self.let_echo_pass() {
+            self.cut();
+        }
         let mut kept = kept.into_iter().peekable();
         let mut video = Vec::new();
         for tile in std::mem::take(&mut self.tiles) {
             while kept.next_if(|(index, _)| *index < tile.index).is_some() {}
             let key = kept.next_if(|(index, _)| *index == tile.index).map(|(_, key)| key);
             let Some(part) = self.screen.take_in(tile.index, self.fresh.rows(tile.index)) else {
+                self.screen.only_moved(tile.index);
                 continue;
             };
             if let Some(key) = key.filter(|_| part.area() >= LARGE_PART) {
@@ -208,6 +213,34 @@ impl FrameJob {
         }));
     }
 
+    /// Leaves a film for the next job when a little changed beside it: the echo of a key does not wait until a picture
+    /// is coded. Not twice in a row, so that a film goes on beside whatever changes all the time.
+    fn let_echo_pass(&mut self) -> bool {
+        if std::mem::take(&mut self.screen.owes_film) {
+            return false;
+        }
+        let (film, others): (Vec<_>, Vec<_>) = self.tiles.iter().partition(|tile| self.is_film(tile));
+        if film.is_empty() {
+            return false;
+        }
+        let cost = |tile: &JobTile| self.screen.pixels_to_send(tile.index, self.fresh.rows(tile.index));
+        let is_echo = (1..=ECHO_PIXELS).contains(&others.iter().map(cost).sum::<usize>());
+        if is_echo {
+            self.tiles = others;
+            self.screen.left = film;
+            self.screen.owes_film = true;
+        }
+        is_echo
+    }
+
+    /// Whether a tile will be part of the video's picture, as far as its place tells.
+    fn is_film(&self, tile: &JobTile) -> bool {
+        tile.warm
+            && self
+                .video
+                .is_some_and(|video| self.screen.grid.touches(tile.index, video))
+    }
+
     /// Leaves for the next job what exceeds the budget, now that copies cost nothing any more. What rested before goes
     /// first: an echo of input overtakes a video. Within each, the choice goes round from where the last job stopped.
     /// The tiles of a video cost the budget nothing: it has its own, and half a picture is worse than none.
@@ -216,14 +249,14 @@ impl FrameJob {
         if self.tiles.len() * TILE_BYTES <= most {
             return;
         }
-        let (count, first, grid, video) = (self.screen.grid.len(), self.first, self.screen.grid, self.video);
+        let (count, first) = (self.screen.grid.len(), self.first);
         let turn = |tile: &JobTile| (!tile.rested, (tile.index + count - first) % count);
         self.tiles.sort_by_key(turn);
         let mut spent = 0;
         let mut left = Vec::new();
-        self.tiles.retain(|tile| {
-            let is_video = tile.warm && video.is_some_and(|video| grid.touches(tile.index, video));
-            let cost = if is_video {
+        let mut tiles = std::mem::take(&mut self.tiles);
+        tiles.retain(|tile| {
+            let cost = if self.is_film(tile) {
                 0
             } else {
                 self.screen.pixels_to_send(tile.index, self.fresh.rows(tile.index)) * 4
@@ -236,7 +269,8 @@ impl FrameJob {
             }
             goes
         });
-        self.tiles.sort_unstable_by_key(|tile| tile.index);
+        tiles.sort_unstable_by_key(|tile| tile.index);
+        self.tiles = tiles;
         self.screen.left = left;
     }
 

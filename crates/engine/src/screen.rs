@@ -28,6 +28,8 @@ pub(crate) struct Screen {
     looks: Vec<Look>,
     /// What the last job had no budget for, in the order in which the next one should take it.
     pub(crate) left: Vec<JobTile>,
+    /// The last job left its film for the next one, which must not do the same.
+    pub(crate) owes_film: bool,
     /// The video that the client has a decoder for, and where it shows.
     pub(crate) stream: Option<(Rect<Client>, Stream)>,
 }
@@ -53,6 +55,7 @@ impl Screen {
             patience: Patience::default(),
             looks: vec![Look::default(); grid.len()],
             left: Vec::new(),
+            owes_film: false,
             stream: None,
         }
     }
@@ -91,10 +94,17 @@ impl Screen {
         } else {
             TileRect::default()
         };
+        let seen = before.union(part);
         self.looks[tile] = Look {
-            part: before.union(part),
-            is_picture,
+            part: seen,
+            // What a dragged window uncovers is a strip, copies bring the rest; a film is new all over.
+            is_picture: is_picture && part.area() * 2 >= seen.area(),
         };
+    }
+
+    /// A tile changed, and a copy brought all of it.
+    pub(crate) fn only_moved(&mut self, tile: usize) {
+        self.looks[tile].is_picture = false;
     }
 
     /// The pixels of one row from column `x` on.
@@ -179,6 +189,7 @@ impl Screen {
             patience: self.patience.clone(),
             looks: self.looks.clone(),
             left: self.left.clone(),
+            owes_film: self.owes_film,
             stream: None,
         }
     }

@@ -16,7 +16,7 @@ use crate::{TileGrid, TileRect};
 pub(crate) struct Look {
     /// All that changed since the tile was last at rest.
     pub(crate) part: TileRect,
-    /// Whether it shows a picture, not text or controls.
+    /// Whether most of it was new and a picture, not text or controls.
     pub(crate) is_picture: bool,
 }
 

@@ -281,6 +281,58 @@ fn what_changes_once_where_a_film_was_is_no_video() {
 }
 
 #[test]
+fn a_window_dragged_over_a_photograph_is_no_film() {
+    let mut cinema = Cinema::new(usize::MAX);
+    cinema.picture = cinema.photo.clone();
+    cinema.commit(SIZE.rect());
+    cinema.follow();
+    let window = pictures::text(SIZE, 0);
+    for time in 0..60 {
+        if time % 5 == 0 {
+            cinema.view.tick_rest(&cinema.reader);
+        }
+        cinema.picture = cinema.photo.clone();
+        for y in 0..300 {
+            let from = y * SIZE.width as usize * 4;
+            let to = ((y + 60 + time * 2) * SIZE.width as usize + 80 + time * 7) * 4;
+            cinema.picture[to..to + 400 * 4].copy_from_slice(&window[from..from + 400 * 4]);
+        }
+        cinema.commit(SIZE.rect());
+        cinema.follow();
+        assert_eq!(cinema.video, 0, "at {time}");
+    }
+    cinema.rest();
+    assert!(cinema.painter.pixels == cinema.picture);
+}
+
+#[test]
+fn an_echo_beside_a_film_goes_before_the_next_picture_and_holds_up_only_one() {
+    let mut cinema = Cinema::new(usize::MAX);
+    cinema.run(0, 60);
+    assert!(cinema.video > 0);
+    let line: Rect<Client> = Rect::new(20, 20, 90, 20);
+    let typed = |cinema: &mut Cinema, from_row: u32| {
+        let text = pictures::text(SIZE, 0);
+        for y in line.y..line.bottom() {
+            let row = |y: u32| (y * SIZE.width + line.x) as usize * 4..(y * SIZE.width + line.right()) as usize * 4;
+            cinema.picture[row(y)].copy_from_slice(&text[row(y + from_row)]);
+        }
+        cinema.commit(line);
+    };
+    typed(&mut cinema, 205);
+    cinema.film(60);
+    cinema.follow();
+    assert!(cinema.video == 0 && cinema.others > 0, "the echo alone");
+    typed(&mut cinema, 333);
+    cinema.film(61);
+    cinema.follow();
+    assert!(cinema.video > 0 && cinema.others > 0, "then both");
+    cinema.follow();
+    cinema.rest();
+    assert!(cinema.painter.pixels == cinema.picture);
+}
+
+#[test]
 fn a_film_on_a_slow_link_keeps_to_its_room() {
     let mut cinema = Cinema::new(3_000);
     // The budget for pixels would hold only a sixth of the film's tiles.
