@@ -88,6 +88,8 @@ impl Peer {
 }
 
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
+/// How a start script begins: it finds what was unpacked beside it, so that a clone may move.
+const START: &str = "#!/bin/sh\nat=$(dirname \"$(readlink -f \"$0\")\")/root\n";
 
 /// Runs on bookworm's libraries. The gui and spice modules are needed because QEMU falls back to the system's
 /// modules for a missing one, and a module of another build aborts it.
@@ -104,10 +106,9 @@ fn qemu10(dir: &Path) -> Result<()> {
     ])?;
     let unpacked = dir.join("root");
     apt.unpack(&unpacked)?;
-    let at = unpacked.display();
     let script = format!(
-        "#!/bin/sh\nexport QEMU_MODULE_DIR={at}/{LIBRARIES}/qemu\nexec {at}/usr/bin/qemu-system-x86_64 -L {at}/usr/share/qemu \
-         -L {at}/usr/share/seabios -L /usr/lib/ipxe/qemu -L /usr/share/qemu \"$@\"\n"
+        "{START}export QEMU_MODULE_DIR=\"$at/{LIBRARIES}/qemu\"\nexec \"$at/usr/bin/qemu-system-x86_64\" -L \"$at/usr/share/qemu\" \
+         -L \"$at/usr/share/seabios\" -L /usr/lib/ipxe/qemu -L /usr/share/qemu \"$@\"\n"
     );
     start_script(
         &dir.join("qemu-system-x86_64"),
@@ -138,10 +139,9 @@ fn of_trixie(dir: &Path, package: &str, program: &str) -> Result<String> {
     apt.download_with_dependencies(&[package, "openssl-provider-legacy"])?;
     let unpacked = dir.join("root");
     apt.unpack(&unpacked)?;
-    let at = unpacked.display();
     Ok(format!(
-        "#!/bin/sh\nexport OPENSSL_MODULES={at}/{LIBRARIES}/ossl-modules\nexec {at}/{LIBRARIES}/ld-linux-x86-64.so.2 --library-path \
-         {at}/{LIBRARIES}:{at}/{LIBRARIES}/pulseaudio --argv0 {program} {at}/usr/bin/{program} \"$@\"\n"
+        "{START}export OPENSSL_MODULES=\"$at/{LIBRARIES}/ossl-modules\"\nexec \"$at/{LIBRARIES}/ld-linux-x86-64.so.2\" --library-path \
+         \"$at/{LIBRARIES}:$at/{LIBRARIES}/pulseaudio\" --argv0 {program} \"$at/usr/bin/{program}\" \"$@\"\n"
     ))
 }
 

@@ -43,6 +43,8 @@ pub struct Figures {
     pub bytes: u64,
     /// Processor seconds of server and client.
     pub server: f64,
+    /// Of the server's, what QEMU used.
+    pub qemu: f64,
     pub client: f64,
     /// Share of the machine that was busy.
     pub busy: f64,
@@ -217,6 +219,7 @@ pub struct Counters {
     at: Instant,
     bytes: u64,
     server: Duration,
+    qemu: Duration,
     client: Duration,
     machine: (u64, u64),
 }
@@ -228,6 +231,7 @@ impl Counters {
             at: Instant::now(),
             bytes: link.bytes()?.0,
             server: usage::time(&stage.served_by()),
+            qemu: usage::time_of_qemu(&stage.served_by()),
             client: usage::time(&usage::tree(client.process.id())),
             machine: usage::machine(),
         })
@@ -253,6 +257,7 @@ impl Counters {
             seconds: (self.at - before.at).as_secs_f64(),
             bytes: self.bytes - before.bytes,
             server: self.server.saturating_sub(before.server).as_secs_f64(),
+            qemu: self.qemu.saturating_sub(before.qemu).as_secs_f64(),
             client: self.client.saturating_sub(before.client).as_secs_f64(),
             busy: busy as f64 / (self.machine.1 - before.machine.1).max(1) as f64,
             moving_psnr: None,
@@ -273,6 +278,11 @@ impl Figures {
     /// Milliseconds of processor time of the server per frame that arrived.
     pub fn server_per_frame(&self) -> f64 {
         self.server * 1e3 / self.motion.frames.max(1) as f64
+    }
+
+    /// The same of QEMU alone, which is in it.
+    pub fn qemu_per_frame(&self) -> f64 {
+        self.qemu * 1e3 / self.motion.frames.max(1) as f64
     }
 
     /// Percent of one processor that the server used while the source played.

@@ -16,10 +16,10 @@ pub fn print(all: &[Figures]) {
     for (link, workload) in groups {
         println!("\n### {workload}, {link}\n");
         println!(
-            "| peer | fps (source) | latency p50 ms | p95 | worst | last | source late | kB/frame | Mbit/s | server CPU % | ms/frame | client CPU % | \
+            "| peer | fps (source) | latency p50 ms | p95 | worst | last | source late | kB/frame | Mbit/s | server CPU % | ms/frame | of it QEMU | client CPU % | \
              PSNR moving | settled | differing | torn % | server MB |"
         );
-        println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+        println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
         for figures in all
             .iter()
             .filter(|figures| (figures.link, figures.workload.name()) == (link, workload))
@@ -33,7 +33,7 @@ pub fn print(all: &[Figures]) {
 fn line(figures: &Figures) -> String {
     let motion = &figures.motion;
     format!(
-        "| {}{} | {:.1} ({:.1}) | {:.1} | {:.1} | {:.0} | {} | {} | {:.1} | {:.2} | {:.0} | {:.1} | {:.0} | {} | {:.1} | {} | {:.1} | {:.0} |",
+        "| {}{} | {:.1} ({:.1}) | {:.1} | {:.1} | {:.0} | {} | {} | {:.1} | {:.2} | {:.0} | {:.1} | {:.1} | {:.0} | {} | {:.1} | {} | {:.1} | {:.0} |",
         figures.peer.name,
         if figures.viewers > 1 {
             format!(" × {}", figures.viewers)
@@ -50,7 +50,8 @@ fn line(figures: &Figures) -> String {
         figures.bytes_per_frame() / 1e3,
         figures.bytes as f64 * 8e-6 / figures.seconds,
         figures.server_percent(),
-        figures.server * 1e3 / motion.frames.max(1) as f64,
+        figures.server_per_frame(),
+        figures.qemu_per_frame(),
         figures.client * 100.0 / figures.seconds,
         figures
             .moving_psnr
@@ -141,6 +142,11 @@ fn motion_rows(figures: &Figures, rivals: &[&Figures], table: &mut Table) {
     table.push(beside(bytes, figures, rivals, Figures::bytes_per_frame, Some(2.0)));
     let time = Row::new(format!("{name} server CPU"), figures.server_per_frame(), "ms/frame");
     table.push(beside(time, figures, rivals, Figures::server_per_frame, Some(2.0)));
+    table.push(Row::new(
+        format!("{name} server CPU, of it QEMU's"),
+        figures.qemu_per_frame(),
+        "ms/frame",
+    ));
     let differing = figures.differing as f64;
     table.push(Row::new(format!("{name} settled"), differing, "pixels differ").goal("0", figures.differing == 0));
 }

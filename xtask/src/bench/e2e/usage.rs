@@ -34,6 +34,13 @@ pub fn time(ids: &[u32]) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
+/// Of it, what QEMU itself used: the display device's refresh, and what it tells its listeners.
+pub fn time_of_qemu(ids: &[u32]) -> Duration {
+    let is_qemu = |id: &&u32| stat(&format!("/proc/{id}/stat")).is_some_and(|(name, _)| is_qemu(&name));
+    let ids: Vec<u32> = ids.iter().filter(is_qemu).copied().collect();
+    time(&ids)
+}
+
 /// Memory of these processes in KiB, shared pages by halves (PSS).
 ///
 /// # Errors
@@ -76,7 +83,7 @@ fn ticks(id: u32) -> u64 {
             .filter_map(|word| word.parse::<u64>().ok())
             .sum()
     };
-    if !name.starts_with("qemu-system") {
+    if !is_qemu(&name) {
         return used(&fields);
     }
     let mut sum = 0;
@@ -89,6 +96,10 @@ fn ticks(id: u32) -> u64 {
         }
     }
     sum
+}
+
+fn is_qemu(name: &str) -> bool {
+    name.starts_with("qemu-system")
 }
 
 /// The name and the fields after it.
