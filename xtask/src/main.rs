@@ -9,6 +9,7 @@ mod deny;
 mod e2e;
 mod fuzz;
 mod guest_image;
+mod install;
 mod layers;
 mod layouts;
 mod metadata;
@@ -46,6 +47,8 @@ enum Task {
     Bench(bench::Options),
     /// Run end-to-end suites against real QEMUs and real clients
     E2e(e2e::Options),
+    /// Build librdpmux and install library, header and pkg-config file
+    InstallLibrdpmux(install::Options),
     /// Everything a submission has to pass
     Ci(ci::Options),
     /// Viewers without a screen, for benches and suites
@@ -76,6 +79,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::E2e(options) => e2e::run(&options),
+        Task::InstallLibrdpmux(options) => install::run(&options),
         Task::Ci(options) => ci::run(&options),
         Task::Light(options) => e2e::light::run(&options),
     }

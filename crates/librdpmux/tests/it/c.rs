@@ -1,0 +1,399 @@
+//! The C face: its header compiles, its functions are all there, programs run when linked to either form of the library,
+//! and wrong calls are told instead of crashing.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::{fs, thread};
+
+use rdpmux_wire::v5;
+use tempfile::TempDir;
+
+use crate::daemon::{Five, Listener, UUID, has_memory_5, memory_5, number};
+
+/// Declares and calls every function of the old header, as old programs do.
+const OLD_CALLS: &str = r#"
+#include <rdpmux.h>
+static void kb(uint32_t keycode, uint32_t flags) { (void)keycode; (void)flags; }
+static void mouse(uint32_t x, uint32_t y, uint32_t flags) { (void)x; (void)y; (void)flags; }
+int main(void)
+{
+    InputEventCallbacks cb = { .mux_receive_kb = kb, .mux_receive_mouse = mouse };
+    char *path = NULL;
+    MuxDisplay *display = mux_init_display_struct("6f9619ff-8b86-d011-b42d-00cf4fc964ff");
+    assert(display != NULL);
+    bool (*get)(const char *, const char *, char **, int, uint16_t, const char *) = mux_get_socket_path;
+    bool (*con)(const char *) = mux_connect;
+    void *(*loop)(void *) = mux_mainloop;
+    void *(*buffer)(void *) = mux_display_buffer_update_loop;
+    void (*sw)(pixman_image_t *) = mux_display_switch;
+    uint32_t (*refresh)() = mux_display_refresh;
+    mux_register_event_callbacks(cb);
+    mux_out_loop();
+    assert(buffer(NULL) == NULL && get && con && loop && sw && refresh && path == NULL);
+    mux_display_update(0, 0, 1, 1);
+    mux_cleanup(display);
+    return 0;
+}
+"#;
+
+/// Wrong calls; the process has to live through all of them.
+const WRONG_CALLS: &str = r#"
+#include <rdpmux.h>
+int main(void)
+{
+    char *path = NULL;
+    pixman_image_t *image = pixman_image_create_bits(PIXMAN_x8r8g8b8, 64, 64, NULL, 0);
+    pixman_image_t *gray = pixman_image_create_bits(PIXMAN_a8, 64, 64, NULL, 0);
+    mux_display_update(0, 0, 1, 1);
+    mux_display_switch(image);
+    assert(mux_display_refresh() == 30);
+    assert(mux_mainloop(NULL) == NULL);
+    assert(!mux_connect("ipc://@/tmp/nobody"));
+    assert(!mux_get_socket_path("a.b", "/a", &path, 1, 0, NULL));
+    mux_cleanup(NULL);
+    assert(mux_init_display_struct(NULL) == NULL);
+    assert(mux_init_display_struct("6f9619ff-8b86-d011-b42d-00cf4fc964f") == NULL);
+    MuxDisplay *display = mux_init_display_struct("6f9619ff-8b86-d011-b42d-00cf4fc964ff");
+    assert(display);
+    assert(mux_mainloop(NULL) == NULL);
+    assert(mux_display_refresh() == 30);
+    mux_display_update(0, 0, 1, 1);
+    mux_display_switch(NULL);
+    mux_display_switch(gray);
+    mux_display_switch(image);
+    mux_display_update(0, 0, -1, 1);
+    assert(!mux_connect(NULL) && !mux_connect("") && !mux_connect("ipc://@/tmp/nobody-there"));
+    assert(!mux_get_socket_path(NULL, "/a", &path, 1, 0, NULL));
+    assert(!mux_get_socket_path("a.b", NULL, &path, 1, 0, NULL));
+    assert(!mux_get_socket_path("a.b", "/a", NULL, 1, 0, NULL));
+    assert(!mux_get_socket_path("org.RDPMux.RDPMux", "/a", &path, -1, 0, NULL));
+    assert(!mux_get_socket_path("no name", "no path", &path, 1, 0, NULL));
+    assert(!mux_allow_protocol(7, 0));
+    mux_cleanup((MuxDisplay *)image);
+    mux_cleanup(display);
+    mux_cleanup(display);
+    mux_display_update(0, 0, 1, 1);
+    pixman_image_unref(image);
+    pixman_image_unref(gray);
+    puts("alive");
+    return 0;
+}
+"#;
+
+/// Formats of `moving.c`, their codes, and the eight colours of its columns as bytes in memory, `[blue, green, red]` lit.
+const FORMATS: [(&str, u32, usize); 8] = [
+    ("r8g8b8a8", 0x2009_8888, 4),
+    ("r8g8b8x8", 0x2009_0888, 4),
+    ("a8r8g8b8", 0x2002_8888, 4),
+    ("x8r8g8b8", 0x2002_0888, 4),
+    ("r8g8b8", 0x1802_0888, 3),
+    ("b8g8r8", 0x1803_0888, 3),
+    ("r5g6b5", 0x1002_0565, 2),
+    ("x1r5g5b5", 0x1002_0555, 2),
+];
+
+/// The red, green and blue of a pixel, each lit or not; alpha and unused bits are ignored.
+fn lit(format: &str, pixel: &[u8]) -> [bool; 3] {
+    let word = pixel.iter().rev().fold(0u32, |word, byte| word << 8 | u32::from(*byte));
+    let masks: [u32; 3] = match format {
+        "r8g8b8a8" | "r8g8b8x8" => [0xFF00_0000, 0x00FF_0000, 0x0000_FF00],
+        "b8g8r8" => [0x0000_00FF, 0x0000_FF00, 0x00FF_0000],
+        "r5g6b5" => [0xF800, 0x07E0, 0x001F],
+        "x1r5g5b5" => [0x7C00, 0x03E0, 0x001F],
+        _ => [0x00FF_0000, 0x0000_FF00, 0x0000_00FF],
+    };
+    masks.map(|mask| match word & mask {
+        0 => false,
+        bits if bits == mask => true,
+        bits => panic!("{format}: {bits:#x} of {mask:#x}"),
+    })
+}
+
+/// The folder that has the library's files as built for this test.
+fn built() -> PathBuf {
+    let test = std::env::current_exe().expect("this program");
+    test.parent().expect("a folder").to_owned()
+}
+
+/// A folder with the library under its installed names.
+fn installed() -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["librdpmux.so", "librdpmux.so.0"] {
+        std::os::unix::fs::symlink(built().join("librdpmux.so"), folder.path().join(name)).expect("a link");
+    }
+    fs::create_dir(folder.path().join("static")).expect("a folder");
+    let archive = folder.path().join("static/librdpmux.a");
+    std::os::unix::fs::symlink(built().join("librdpmux.a"), archive).expect("a link");
+    folder
+}
+
+fn pixman() -> Vec<String> {
+    let found = Command::new("pkg-config")
+        .args(["--cflags", "--libs", "pixman-1"])
+        .output()
+        .expect("pkg-config");
+    assert!(found.status.success(), "libpixman-1-dev is needed");
+    let flags = String::from_utf8(found.stdout).expect("text");
+    flags.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Compiles a C file against the header and the shared library in `folder`, or the archive in its folder `static`.
+fn compile(source: &Path, folder: &Path, name: &str, library: &str) -> PathBuf {
+    let program = folder.join(name);
+    let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
+    let mut cc = Command::new("cc");
+    cc.args(["-std=gnu99", "-Wall", "-Wextra", "-Werror", "-o"])
+        .arg(&program)
+        .arg(source);
+    cc.arg("-I")
+        .arg(include)
+        .arg("-L")
+        .arg(folder.join(library))
+        .arg("-lrdpmux");
+    cc.args(pixman()).args(["-lpthread", "-ldl", "-lm"]);
+    let out = cc.output().expect("cc");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    program
+}
+
+fn source(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, text).expect("written");
+    path
+}
+
+fn run(program: &Path, folder: &Path) -> Output {
+    let mut command = Command::new(program);
+    command
+        .env("LD_LIBRARY_PATH", folder)
+        .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent");
+    command.output().expect("it runs")
+}
+
+#[test]
+fn a_program_of_the_old_header_links_to_both_forms_of_the_library() {
+    let folder = installed();
+    let text = source(folder.path(), "old.c", OLD_CALLS);
+    let shared = compile(&text, folder.path(), "shared", "");
+    let out = run(&shared, folder.path());
+    assert!(out.status.success(), "{out:?}");
+    let needed = Command::new("readelf")
+        .arg("-d")
+        .arg(&shared)
+        .output()
+        .expect("readelf");
+    let needed = String::from_utf8_lossy(&needed.stdout).into_owned();
+    assert!(needed.contains("[librdpmux.so.0]"), "{needed}");
+    let alone = compile(&text, folder.path(), "alone", "static");
+    let out = run(&alone, Path::new("/nonexistent"));
+    assert!(out.status.success(), "{out:?}");
+}
+
+#[test]
+fn the_header_is_one_for_cxx_too() {
+    let folder = installed();
+    let text = source(
+        folder.path(),
+        "header.cc",
+        "#include <rdpmux.h>\nint main() { mux_out_loop(); }\n",
+    );
+    let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
+    let mut cxx = Command::new("c++");
+    cxx.args(["-std=c++11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"])
+        .arg(&text)
+        .arg("-I")
+        .arg(include);
+    let out = cxx.args(pixman()).output().expect("c++");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+#[test]
+fn wrong_calls_are_told_and_the_program_lives() {
+    let folder = installed();
+    let text = source(folder.path(), "wrong.c", WRONG_CALLS);
+    let program = compile(&text, folder.path(), "wrong", "");
+    let out = run(&program, folder.path());
+    let errors = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{out:?}");
+    assert_eq!(String::from_utf8_lossy(&out.stdout), "alive\n");
+    for expected in [
+        "mux_display_update: there is no display",
+        "mux_init_display_struct: the uuid is not one",
+        "mux_mainloop: there is no connection yet",
+        "mux_display_refresh: there is no picture yet",
+        "mux_display_switch: the surface is NULL",
+        "mux_display_switch: pixel format 0x08018000 is not one",
+        "mux_display_switch: the machine is not registered yet",
+        "mux_connect: the path is NULL",
+        "mux_get_socket_path: a machine's id is 0 to",
+        "mux_cleanup: this is not the display",
+    ] {
+        assert!(errors.contains(expected), "{expected} is not in\n{errors}");
+    }
+}
+
+/// A bus of this test alone, with a daemon that registers everybody.
+struct Bus {
+    daemon: Child,
+    address: String,
+    registered: Receiver<(i32, i32, String, u16, String)>,
+    _folder: TempDir,
+}
+
+struct Face {
+    path: String,
+    registered: std::sync::mpsc::Sender<(i32, i32, String, u16, String)>,
+}
+
+#[zbus::interface(name = "org.RDPMux.RDPMux")]
+impl Face {
+    #[zbus(property)]
+    fn supported_protocol_versions(&self) -> Vec<i32> {
+        vec![5]
+    }
+
+    fn register(&self, id: i32, version: i32, uuid: String, port: u16, auth_file: String) -> String {
+        let _ = self.registered.send((id, version, uuid, port, auth_file));
+        self.path.clone()
+    }
+}
+
+impl Bus {
+    fn start(path: String) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = format!("unix:path={}", folder.path().join("bus").display());
+        let config = folder.path().join("bus.conf");
+        let text = format!(
+            "<busconfig><type>session</type><listen>{socket}</listen><auth>EXTERNAL</auth><policy context=\"default\">\
+             <allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/></policy></busconfig>"
+        );
+        fs::write(&config, text).expect("written");
+        let mut command = Command::new("dbus-daemon");
+        command
+            .arg("--config-file")
+            .arg(&config)
+            .args(["--nofork", "--print-address"]);
+        let mut daemon = command.stdout(Stdio::piped()).spawn().expect("dbus-daemon");
+        let mut address = String::new();
+        let output = daemon.stdout.take().expect("a pipe");
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut address).expect("its address");
+        let address = address.trim().to_owned();
+        let (sender, registered) = channel();
+        let (ready, is_ready) = channel();
+        let on = address.clone();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(async {
+                let face = Face {
+                    path,
+                    registered: sender,
+                };
+                let builder = zbus::connection::Builder::address(on.as_str()).name("org.RDPMux.RDPMux");
+                let _connection = builder
+                    .serve_at("/org/RDPMux/RDPMux", face)
+                    .build()
+                    .await
+                    .expect("a name");
+                ready.send(()).expect("awaited");
+                std::future::pending::<()>().await;
+            });
+        });
+        is_ready.recv().expect("a daemon");
+        Self {
+            daemon,
+            address,
+            registered,
+            _folder: folder,
+        }
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+    }
+}
+
+#[test]
+fn the_c_example_shows_all_formats_and_echoes_input() {
+    let folder = installed();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/moving.c");
+    let program = compile(&example, folder.path(), "moving", "");
+    let listener = Listener::new();
+    let bus = Bus::start(listener.path_5());
+    for (format, code, bytes) in FORMATS {
+        let id = number();
+        let (width, height) = (71, 64);
+        let mut command = Command::new(&program);
+        command
+            .env("LD_LIBRARY_PATH", folder.path())
+            .env("DBUS_SYSTEM_BUS_ADDRESS", &bus.address);
+        command.args([UUID, &id.to_string(), "--still", "--format", format, "--size", "71x64"]);
+        command
+            .args(["--port", "4000", "--auth", "/etc/sam"])
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().expect("it runs");
+        let mut daemon = Five::accept(&listener);
+        let registered = bus.registered.recv().expect("registered");
+        assert_eq!(registered, (id, 5, UUID.to_owned(), 4000, "/etc/sam".to_owned()));
+        assert_eq!(daemon.switched(), (code, width, height));
+        let memory = memory_5(id, (width * height) as usize * bytes);
+        compare(format, &memory, width as usize, bytes);
+        daemon.complete(60);
+        daemon.tell(v5::ToGuest::Keyboard {
+            code: 30,
+            flags: v5::keyboard::DOWN,
+        });
+        let echo = daemon.next();
+        assert!(
+            matches!(
+                echo,
+                Some(v5::ToDaemon::Update {
+                    y: 0,
+                    width: 71,
+                    height: 16,
+                    ..
+                })
+            ),
+            "{echo:?}"
+        );
+        daemon.tell(v5::ToGuest::Mouse {
+            x: 5,
+            y: 6,
+            flags: v5::mouse::MOVE,
+        });
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it lives");
+        while daemon.next().is_some_and(|message| message != v5::ToDaemon::Shutdown) {}
+        let status = child.wait().expect("ended");
+        let mut output = String::new();
+        let mut pipe = child.stdout.take().expect("a pipe");
+        std::io::Read::read_to_string(&mut pipe, &mut output).expect("text");
+        assert!(status.success(), "{output}");
+        assert!(
+            output.contains("key 30 16384\n") && output.ends_with("bye\n"),
+            "{output}"
+        );
+        assert!(!has_memory_5(id));
+    }
+}
+
+/// The upper half is black, the lower half has eight columns.
+fn compare(format: &str, memory: &[u8], width: usize, bytes: usize) {
+    let rows: Vec<&[u8]> = memory.chunks(width * bytes).collect();
+    for (y, row) in rows.iter().enumerate() {
+        for (x, pixel) in row.chunks(bytes).enumerate() {
+            let column = (0..8).rfind(|column| x >= width * column / 8).expect("in a column");
+            let expected = match y < rows.len() / 2 {
+                true => [false; 3],
+                false => [column & 4 != 0, column & 2 != 0, column & 1 != 0],
+            };
+            assert_eq!(lit(format, pixel), expected, "{format} {x} {y}");
+        }
+    }
+}
