@@ -12,7 +12,7 @@
 //! let pixels = vec![0x80; 640 * 480 * 4];
 //! let picture = Picture::new(&pixels, 640, 480, PixelFormat::Bgrx32);
 //! display.switch(&picture)?;
-//! # Ok::<(), rdpmux::Error>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 // Unsafe code is in `abi` only, where C calls.
 #![deny(unsafe_code)]

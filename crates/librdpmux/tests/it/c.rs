@@ -274,7 +274,11 @@ impl Bus {
             .arg("--config-file")
             .arg(&config)
             .args(["--nofork", "--print-address"]);
-        let mut daemon = command.stdout(Stdio::piped()).spawn().expect("dbus-daemon");
+        let mut daemon = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("dbus-daemon");
         let mut address = String::new();
         let output = daemon.stdout.take().expect("a pipe");
         std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut address).expect("its address");

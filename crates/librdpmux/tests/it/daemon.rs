@@ -119,23 +119,6 @@ impl Five {
         (format, width, height)
     }
 
-    /// Whether nothing comes for a moment.
-    pub fn is_silent(&mut self) -> bool {
-        self.stream
-            .set_read_timeout(Some(Duration::from_millis(150)))
-            .expect("a limit");
-        let mut byte = [0; 4096];
-        let silent = match self.stream.read(&mut byte) {
-            Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
-            Ok(length) => {
-                self.wire.feed(&byte[..length]).expect("zmtp");
-                false
-            }
-        };
-        self.stream.set_read_timeout(Some(LIMIT)).expect("a limit");
-        silent
-    }
-
     fn read(&mut self) -> Option<()> {
         let output = self.wire.take_output();
         self.stream.write_all(&output).ok()?;
