@@ -358,7 +358,7 @@ impl Display {
     /// # Errors
     /// As [`Display::set_sound_rate`]; [`Error::Range`] for no whole number of frames, or too many.
     pub fn play(&mut self, samples: &[u8]) -> Result<(), Error> {
-        if samples.len() > LONGEST_SOUND || samples.len() % 4 != 0 {
+        if samples.len() > LONGEST_SOUND || !samples.len().is_multiple_of(4) {
             return Err(Error::Range("sound is given in frames of 4 bytes, 32 KiB at most"));
         }
         let samples = samples.to_vec();

@@ -289,7 +289,7 @@ pub extern "C" fn mux_sound_rate(rate: u32) -> bool {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mux_sound_play(samples: *const u8, length: usize) -> bool {
     guarded("mux_sound_play", false, || {
-        if samples.is_null() || length > LONGEST_SOUND || length % 4 != 0 {
+        if samples.is_null() || length > LONGEST_SOUND || !length.is_multiple_of(4) {
             return Err(Error::Range("sound is given in frames of 4 bytes, 32 KiB at most"));
         }
         // SAFETY: as the caller promises.

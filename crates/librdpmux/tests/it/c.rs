@@ -1,14 +1,14 @@
 //! The C face: its header compiles, its functions are all there, programs run when linked to either form of the library,
 //! and wrong calls are told instead of crashing.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::{fs, thread};
+use std::process::{Command, Output, Stdio};
 
 use rdpmux_wire::v5;
 use tempfile::TempDir;
 
+use crate::bus::Bus;
 use crate::daemon::{Five, Listener, UUID, has_memory_5, memory_5, number};
 
 /// Declares and calls every function of the old header, as old programs do.
@@ -233,96 +233,6 @@ fn wrong_calls_are_told_and_the_program_lives() {
     }
 }
 
-/// A bus of this test alone, with a daemon that registers everybody.
-struct Bus {
-    daemon: Child,
-    address: String,
-    registered: Receiver<(i32, i32, String, u16, String)>,
-    _folder: TempDir,
-}
-
-struct Face {
-    path: String,
-    registered: std::sync::mpsc::Sender<(i32, i32, String, u16, String)>,
-}
-
-#[zbus::interface(name = "org.RDPMux.RDPMux")]
-impl Face {
-    #[zbus(property)]
-    fn supported_protocol_versions(&self) -> Vec<i32> {
-        vec![5]
-    }
-
-    fn register(&self, id: i32, version: i32, uuid: String, port: u16, auth_file: String) -> String {
-        let _ = self.registered.send((id, version, uuid, port, auth_file));
-        self.path.clone()
-    }
-}
-
-impl Bus {
-    fn start(path: String) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let socket = format!("unix:path={}", folder.path().join("bus").display());
-        let config = folder.path().join("bus.conf");
-        let text = format!(
-            "<busconfig><type>session</type><listen>{socket}</listen><auth>EXTERNAL</auth><policy context=\"default\">\
-             <allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/></policy></busconfig>"
-        );
-        fs::write(&config, text).expect("written");
-        let mut command = Command::new("dbus-daemon");
-        command
-            .arg("--config-file")
-            .arg(&config)
-            .args(["--nofork", "--print-address"]);
-        let mut daemon = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("dbus-daemon");
-        let mut address = String::new();
-        let output = daemon.stdout.take().expect("a pipe");
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut address).expect("its address");
-        let address = address.trim().to_owned();
-        let (sender, registered) = channel();
-        let (ready, is_ready) = channel();
-        let on = address.clone();
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(async {
-                let face = Face {
-                    path,
-                    registered: sender,
-                };
-                let builder = zbus::connection::Builder::address(on.as_str()).name("org.RDPMux.RDPMux");
-                let _connection = builder
-                    .serve_at("/org/RDPMux/RDPMux", face)
-                    .build()
-                    .await
-                    .expect("a name");
-                ready.send(()).expect("awaited");
-                std::future::pending::<()>().await;
-            });
-        });
-        is_ready.recv().expect("a daemon");
-        Self {
-            daemon,
-            address,
-            registered,
-            _folder: folder,
-        }
-    }
-}
-
-impl Drop for Bus {
-    fn drop(&mut self) {
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
-    }
-}
-
 #[test]
 fn the_c_example_shows_all_formats_and_echoes_input() {
     let folder = installed();
@@ -343,7 +253,7 @@ fn the_c_example_shows_all_formats_and_echoes_input() {
             .stdout(Stdio::piped());
         let mut child = command.spawn().expect("it runs");
         let mut daemon = Five::accept(&listener);
-        let registered = bus.registered.recv().expect("registered");
+        let registered = bus.registered();
         assert_eq!(registered, (id, 5, UUID.to_owned(), 4000, "/etc/sam".to_owned()));
         assert_eq!(daemon.switched(), (code, width, height));
         let memory = memory_5(id, (width * height) as usize * bytes);

@@ -140,7 +140,7 @@ fn random_messages_of_protocol_6_leave_the_library_alive() {
             0 => v6::ToGuest::Complete {
                 head: small.min(15),
                 serial: small,
-                success: number % 2 == 0,
+                success: number.is_multiple_of(2),
                 rate: number,
             },
             1 => v6::ToGuest::Pointer {

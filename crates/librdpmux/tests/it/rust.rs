@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdpmux::{Action, Button, Cursor, Display, Event, Features, Key, LockKeys, Mouse, Picture, PixelFormat};
 use rdpmux_wire::{format, v5, v6};
 
+use crate::bus::Bus;
 use crate::daemon::{Five, Listener, Six, UUID, has_memory_5, memory_5, number};
 
 const FORMATS: [PixelFormat; 8] = [
@@ -131,6 +132,38 @@ fn the_rate_is_what_the_daemon_says() {
         assert_eq!(display.rate(), u32::from(rate));
         assert_eq!(display.refresh(&picture).expect("nothing to do"), u32::from(rate));
     }
+}
+
+#[test]
+fn a_restarted_daemon_is_registered_with_and_one_that_closed_the_connection_is_not() {
+    let (listener, id) = (Listener::new(), number());
+    let bus = Bus::start(listener.path_5());
+    let open = || {
+        Display::builder(UUID)
+            .id(id)
+            .bus(&bus.address)
+            .newest_protocol(6)
+            .open()
+    };
+    let mut display = open().expect("a display");
+    let expected = (id, 5, UUID.to_owned(), 0, String::new());
+    assert_eq!(bus.registered(), expected, "the newest that both speak");
+    let pixels = vec![0; 64 * 64 * 4];
+    display
+        .switch(&Picture::new(&pixels, 64, 64, PixelFormat::Bgrx32))
+        .expect("shown");
+    let mut daemon = Five::accept(&listener);
+    daemon.switched();
+    drop(daemon);
+    assert!(
+        bus.is_silent_for(Duration::from_millis(1500)),
+        "it closed the connection and is still there"
+    );
+    bus.restart();
+    assert_eq!(bus.registered(), expected);
+    // Told without any further call of the program.
+    let mut daemon = Five::accept(&listener);
+    assert_eq!(daemon.switched(), (format::X8R8G8B8, 64, 64));
 }
 
 #[test]
