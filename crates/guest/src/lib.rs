@@ -1,10 +1,13 @@
 //! Backends: what brings a guest's screens in and takes its input out. A backend runs as a task of its own, fills one
 //! surface per head through a [`GuestSink`], and tells of heads by [`GuestEvent`].
 //!
-//! It is not a display server: who looks, and at what speed, is nothing a backend knows, but for whether anybody does
+//! It is not a display server: who looks is nothing a backend knows, but for whether anybody does and how fast
 //! ([`HeadPort::audience`]). The daemon joins a backend's [`HeadPort`]s to desktops; nothing in here waits for a viewer.
 #![forbid(unsafe_code)]
 
+pub mod librdpmux;
+mod mapped;
+mod motion;
 mod port;
 mod power;
 pub mod qemu;
@@ -38,6 +41,10 @@ pub const BACKENDS: &[Backend] = &[
         description: "stock QEMU 7.0 or later with -display dbus",
     },
     Backend {
+        name: "librdpmux",
+        description: "hypervisors built with librdpmux, which register by themselves",
+    },
+    Backend {
         name: "testcard",
         description: "a drawn desktop without a machine, for trying and testing",
     },
@@ -50,6 +57,8 @@ pub enum GuestSpec {
     TestCard(testcard::Config),
     /// A QEMU.
     Qemu(qemu::Config),
+    /// A machine that registered at a [`librdpmux::Switchboard`].
+    Librdpmux(librdpmux::Ticket),
 }
 
 impl GuestSpec {
@@ -58,6 +67,7 @@ impl GuestSpec {
         match self {
             Self::TestCard(_) => "testcard",
             Self::Qemu(_) => "qemu",
+            Self::Librdpmux(_) => "librdpmux",
         }
     }
 }
@@ -116,6 +126,11 @@ pub fn spawn(spec: GuestSpec, title: String, events: mpsc::Sender<GuestEvent>) -
                 clipboard: clipboard_ends,
             };
             tokio::spawn(qemu::run(config, title, events, counters.clone(), ends))
+        }
+        GuestSpec::Librdpmux(ticket) => {
+            let (ports, ends) = librdpmux::ports(&ticket);
+            peripherals = ports;
+            tokio::spawn(librdpmux::run(ticket, title, events, counters.clone(), ends))
         }
     };
     GuestTask {

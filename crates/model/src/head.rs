@@ -38,6 +38,8 @@ pub struct HeadState {
     pub locks: LockKeys,
     /// How motion is taken.
     pub mouse: MouseMode,
+    /// The guest takes [`crate::InputEvent::Character`]; otherwise characters are typed with keys.
+    pub characters: bool,
     /// The pixels may be those of a while ago: nobody looked, so the guest was not asked for new ones. Ends soon after
     /// somebody looks.
     pub resting: bool,

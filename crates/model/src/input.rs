@@ -148,6 +148,8 @@ pub enum InputEvent {
     },
     /// A finger touches, moves or leaves.
     Touch(Touch),
+    /// A character was typed that the guest takes as it is ([`crate::HeadState::characters`]).
+    Character(char),
     /// The viewer's lock keys are in this state; sent when its window gains focus ([MS-RDPBCGR] 2.2.8.1.1.3.1.1.5).
     Locks(LockKeys),
 }

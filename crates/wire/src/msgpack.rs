@@ -1,7 +1,7 @@
 //! The part of MessagePack that both protocols use: arrays, integers, truth values, texts and bytes. Nothing nests, so
 //! no input makes it recurse, and nothing is reserved before its bytes are there.
 //!
-//! Not a crate of its own: `rmp` would save a hundred lines and leaves every bound to its caller.
+//! Not the crate `rmp`: it would save a hundred lines and leave every bound to its caller.
 
 /// Why a message was refused. Always the peer's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -67,8 +67,7 @@ pub enum RegisterError {
     Full(usize),
 }
 
-/// The sockets for hypervisors, and who registered; one per daemon. Dropping it closes the sockets; machines that are
-/// connected stay so.
+/// The sockets for hypervisors, and who registered; one per daemon. Dropping it closes them and all connections.
 #[derive(Debug)]
 pub struct Switchboard {
     config: Config,
@@ -111,7 +110,7 @@ impl Switchboard {
     }
 
     /// Takes a registration. What comes back is to be spawned ([`crate::spawn`]); its task ends by itself when the
-    /// hypervisor says so, has been away for 10 s, or did not connect within 60 s. A machine whose hypervisor is away is
+    /// hypervisor says so or has been away for 10 s. A machine whose hypervisor is away is
     /// replaced: its old task ends at once.
     ///
     /// # Errors

@@ -1,16 +1,26 @@
 //! Machines whose hypervisor is built with librdpmux: they register (over D-Bus, by the daemon's `host`), connect to a
 //! socket of ours, and put their pixels into shared memory. Protocols 5 and 6 as `rdpmux-wire` has them.
 //!
-//! `board` knows who registered and hands connections to their machines, `door` accepts and identifies them, `link`
-//! carries one, `machine` is the backend's task. D-Bus, ports and passwords are not here.
+//! `board` knows who registered, `door` accepts connections and hears who they speak for, `stream` and `link` carry one,
+//! `machine` is the backend's task with its `head`s, `screen` and `memory` their pixels, `input` what they are told,
+//! `peripherals` sound and clipboard. D-Bus, ports and passwords are not here.
 
 mod board;
 mod door;
+mod head;
+mod input;
 mod link;
 mod machine;
 mod memory;
+mod peripherals;
+mod screen;
+mod stream;
 
 use std::path::PathBuf;
+
+use crate::port::Peripherals;
+pub(crate) use machine::run;
+use peripherals::Ends;
 
 pub use board::{RegisterError, Registration, Switchboard, Ticket};
 pub use rdpmux_wire::Uuid36;
@@ -47,5 +57,16 @@ impl Default for SocketName {
     /// Where RDPMux always listened.
     fn default() -> Self {
         Self::Abstract("/tmp/rdpmux".to_owned())
+    }
+}
+
+/// What a machine has besides its heads: in protocol 6 sound and a clipboard.
+pub(crate) fn ports(ticket: &Ticket) -> (Peripherals, Option<Ends>) {
+    match ticket.registration().version {
+        rdpmux_wire::v6::VERSION => {
+            let (ports, ends) = peripherals::ports();
+            (ports, Some(ends))
+        }
+        _ => (Peripherals::default(), None),
     }
 }

@@ -154,6 +154,7 @@ impl Head {
                 pointer: PointerShape::Default,
                 locks: LockKeys::default(),
                 mouse: MouseMode::default(),
+                characters: false,
                 resting: false,
             };
         });

@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::display::{Display, KEYBOARD, MOUSE, TOUCH};
 use super::floor::Floor;
-use super::gesture::{Gesture, Gestures, Now, merge_motion};
+use super::gesture::{Gesture, Gestures, Now};
+use crate::motion::merge_motion;
 
 /// Events taken at once; motion among them is merged.
 const BATCH: usize = 64;

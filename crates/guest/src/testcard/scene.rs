@@ -175,6 +175,7 @@ impl Scene {
             }
             InputEvent::Locks(locks) => return self.set_locks(locks),
             InputEvent::Touch(touch) => return self.touch(touch),
+            InputEvent::Character(_) => return Dirty::default(),
         }
         self.echo()
     }

@@ -82,7 +82,9 @@ impl InputArbiter {
                 out.push(event);
             }
             InputEvent::Touch(touch) => self.touches.offer(session, touch, out),
-            InputEvent::MoveBy { .. } | InputEvent::Wheel { .. } | InputEvent::Locks(_) => out.push(event),
+            InputEvent::MoveBy { .. } | InputEvent::Wheel { .. } | InputEvent::Locks(_) | InputEvent::Character(_) => {
+                out.push(event);
+            }
         }
     }
 

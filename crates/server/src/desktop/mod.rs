@@ -430,8 +430,15 @@ async fn run(name: DesktopName, mut inbox: mpsc::Receiver<Command>, guest: Guest
                 }
                 Command::Input { session, event } => arbiter.lock().offer(session, event, &mut out),
                 Command::Character { session, c } => {
-                    let caps = guest.state.borrow().locks.caps;
-                    arbiter.lock().character(session, c, caps, &mut out);
+                    let (caps, as_it_is) = {
+                        let state = guest.state.borrow();
+                        (state.locks.caps, state.characters)
+                    };
+                    let mut arbiter = arbiter.lock();
+                    match as_it_is {
+                        true => arbiter.offer(session, InputEvent::Character(c), &mut out),
+                        false => arbiter.character(session, c, caps, &mut out),
+                    }
                 }
                 Command::Strokes { session, strokes } => {
                     let caps = guest.state.borrow().locks.caps;

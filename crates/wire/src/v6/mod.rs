@@ -2,13 +2,17 @@
 //! little-endian) and a msgpack array with the type first; a `SURFACE` comes with one descriptor (SCM_RIGHTS) whose first
 //! byte travels with the message's first byte. The hypervisor's first message is `HELLO`, the daemon's `WELCOME`.
 //!
-//! `message` is what can be said, `stream` cuts the bytes of a socket into messages. Descriptors are the caller's.
+//! `to_daemon` and `to_guest` are what can be said, `stream` cuts the bytes of a socket into messages. Descriptors are the caller's.
 
-mod message;
+mod fields;
 mod stream;
+mod to_daemon;
+mod to_guest;
 
-pub use message::{Content, Offer, ToDaemon, ToGuest};
+pub use fields::{Content, Offer};
 pub use stream::Splitter;
+pub use to_daemon::ToDaemon;
+pub use to_guest::ToGuest;
 
 /// The number by which the protocol is registered, and the first value of `HELLO` and `WELCOME`.
 pub const VERSION: i32 = 6;
@@ -27,6 +31,9 @@ pub const SHORT: u64 = 64 << 10;
 
 /// Bytes of a `CURSOR` and a `CLIPBOARD_DATA`.
 pub const LONG: u64 = 16 << 20;
+
+/// Bytes of a clipboard's text.
+pub const TEXT: usize = LONG as usize - 64;
 
 /// What a side can take beyond pixels, keys and the pointer. `HELLO` says it of the hypervisor, `WELCOME` of the daemon;
 /// what either lacks is not sent.

@@ -1,7 +1,7 @@
 //! Cuts the bytes of a socket into messages. A length that such a message may not have is refused before its bytes are
 //! kept.
 
-use super::message::longest;
+use super::fields::longest;
 use super::{LONG, SHORT};
 use crate::msgpack::{MessageError, Reader};
 

@@ -1,6 +1,7 @@
 //! What QEMU is told of what viewers do.
 
 use super::*;
+use crate::motion::merge_motion;
 
 const SIZE: Size = Size::new(100, 50);
 const DARK: LockKeys = LockKeys {

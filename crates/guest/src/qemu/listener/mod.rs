@@ -7,7 +7,6 @@
 
 pub(super) mod auth;
 mod call;
-mod format;
 pub(super) mod receive;
 mod screen;
 mod watchdog;

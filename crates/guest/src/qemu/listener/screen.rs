@@ -1,18 +1,16 @@
 //! What a listener does with QEMU's calls: answers from memory, then brings the head's surface and pointer up to date.
 //! No socket and no thread, so that a fuzzer can drive it with bytes.
 
-use std::cell::Cell;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
-use rdpmux_engine::{PixelRows, SliceRows};
-use rdpmux_model::{Guest, Point, PointerShape, Rect, Size};
-use rdpmux_shm::{FileCache, MemoryFile, ShmError};
+use rdpmux_model::{Guest, Point, PointerShape, Rect};
+use rdpmux_shm::{FileCache, ShmError};
+use rdpmux_wire::format::of_pixman;
 use tokio::sync::watch;
 
 use super::call::{Call, LISTENER, Pixels, UNIX_MAP};
-use super::format;
 use super::wire::{self, Answer, Message, WireError};
+use crate::mapped::{MapRows, Mapped};
 use crate::sink::{GuestSink, Layout, SinkError};
 
 /// What a peer did wrong. The connection to it ends; nobody else is concerned.
@@ -91,22 +89,14 @@ pub struct Screen {
     shared_frames: SharedFrames,
     files: FileCache,
     map: Option<Mapped>,
+    /// The map is not shown yet: the next change, or silence, brings all of it.
+    is_fresh: bool,
     cursor: Option<PointerShape>,
     cursor_visible: bool,
     /// Whether QEMU has shown anything.
     has_shown: bool,
     /// Counts the silences after that, while somebody waits for them.
     silences: Option<watch::Sender<u32>>,
-}
-
-/// A picture in shared memory.
-#[derive(Debug)]
-struct Mapped {
-    file: Arc<MemoryFile>,
-    offset: u64,
-    layout: Layout,
-    /// Not shown yet: the next change, or silence, brings all of it.
-    fresh: bool,
 }
 
 impl Screen {
@@ -118,6 +108,7 @@ impl Screen {
             shared_frames,
             files: FileCache::default(),
             map: None,
+            is_fresh: false,
             cursor: None,
             cursor_visible: true,
             has_shown: false,
@@ -187,7 +178,7 @@ impl Screen {
 
     /// Whether a picture in shared memory waits to be shown by [`Self::settle`].
     pub fn is_unsettled(&self) -> bool {
-        self.map.as_ref().is_some_and(|map| map.fresh)
+        self.is_fresh && self.map.is_some()
     }
 
     /// Shows a picture in shared memory that no change has followed.
@@ -286,8 +277,8 @@ impl Screen {
             file,
             offset: u64::from(offset),
             layout,
-            fresh: true,
         });
+        self.is_fresh = true;
         Ok(())
     }
 
@@ -346,20 +337,20 @@ impl Screen {
     /// Copies a changed rectangle out of the shared memory, or all of it if it is new.
     fn show_mapped(&mut self, member: &'static str, rect: Option<[i32; 4]>) -> Result<(), PeerError> {
         // QEMU may have fallen back to pictures in messages; a change of the map is then of no concern.
-        let Some(map) = &mut self.map else {
+        let Some(map) = &self.map else {
             return Ok(());
         };
         let size = map.layout.size();
         let picture = |source| PeerError::Picture { member, source };
         self.sink.resize_quietly(size).map_err(picture)?;
         let rect: Rect<Guest> = match rect {
-            Some([x, y, width, height]) if !map.fresh => self.sink.clip(x, y, width, height).map_err(picture)?,
+            Some([x, y, width, height]) if !self.is_fresh => self.sink.clip(x, y, width, height).map_err(picture)?,
             _ => size.rect(),
         };
-        map.fresh = false;
+        self.is_fresh = false;
         let rows = MapRows::new(map);
         self.sink.commit(rect, &rows, Point::new(0, 0));
-        match rows.failure.into_inner() {
+        match rows.into_failure() {
             Some(source) => Err(PeerError::Memory { member, source }),
             None => Ok(()),
         }
@@ -371,7 +362,7 @@ impl Screen {
 }
 
 fn layout(member: &'static str, pixels: &Pixels<'_>, available: u64) -> Result<Layout, PeerError> {
-    let format = format::of_pixman(pixels.format).ok_or(PeerError::Format {
+    let format = of_pixman(pixels.format).ok_or(PeerError::Format {
         member,
         code: pixels.format,
     })?;
@@ -383,49 +374,6 @@ fn unknown(message: &Message<'_>) -> Answer {
     Answer::Error {
         name: "org.freedesktop.DBus.Error.UnknownMethod",
         text: format!("no method {}.{} here", message.interface, message.member),
-    }
-}
-
-/// Rows of a picture in shared memory. A row that cannot be read is black and leaves its reason.
-struct MapRows<'a> {
-    map: &'a Mapped,
-    failure: Cell<Option<ShmError>>,
-}
-
-impl<'a> MapRows<'a> {
-    fn new(map: &'a Mapped) -> Self {
-        Self {
-            map,
-            failure: Cell::new(None),
-        }
-    }
-
-    fn copy(&self, x: u32, y: u32, out: &mut [u8]) -> Result<(), ShmError> {
-        let Mapped {
-            file, offset, layout, ..
-        } = self.map;
-        let pixel = layout.format().bytes();
-        let start = offset + u64::from(y) * layout.stride() as u64 + u64::from(x) * pixel as u64;
-        if layout.format() == rdpmux_model::PixelFormat::Bgrx32 {
-            return file.copy_to(start, out);
-        }
-        let columns = out.len() / 4;
-        let mut row = vec![0; columns * pixel];
-        file.copy_to(start, &mut row)?;
-        let size = Size::new(columns as u32, 1);
-        if let Ok(rows) = SliceRows::new(&row, size, row.len(), layout.format()) {
-            rows.read_row(0, 0, out);
-        }
-        Ok(())
-    }
-}
-
-impl PixelRows for MapRows<'_> {
-    fn read_row(&self, x: u32, y: u32, out: &mut [u8]) {
-        if let Err(error) = self.copy(x, y, out) {
-            out.fill(0);
-            self.failure.set(Some(error));
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 use std::os::fd::OwnedFd;
 
 use rdpmux_engine::SurfaceReader;
-use rdpmux_model::{HeadState, InputEvent};
+use rdpmux_model::{HeadState, InputEvent, Size};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use tokio::sync::{mpsc, watch};
 
