@@ -30,6 +30,9 @@ pub(super) const LOCKS: u32 = 55;
 pub(super) const SIZE: u32 = 56;
 pub(super) const MICROPHONE_DATA: u32 = 57;
 
+/// Reads the values of one type of message.
+pub(super) type Read<T> = fn(&mut Reader<'_>) -> Result<T, MessageError>;
+
 /// Bytes that a message of this type may have.
 pub(super) fn longest(kind: u32) -> u64 {
     match kind {
@@ -77,7 +80,7 @@ pub(super) fn short(r: &mut Reader<'_>, field: &'static str) -> Result<u16, Mess
 /// Whole frames of two channels of 16 bits.
 pub(super) fn samples(r: &mut Reader<'_>) -> Result<Vec<u8>, MessageError> {
     let bytes = r.bytes("samples")?;
-    if bytes.len() % 4 != 0 {
+    if !bytes.len().is_multiple_of(4) {
         return Err(r.wrong("samples"));
     }
     Ok(bytes.to_vec())

@@ -2,8 +2,8 @@
 
 use super::fields::{
     CLIPBOARD_DATA, CLIPBOARD_OFFER, CLIPBOARD_REQUEST, CURSOR, Content, HEAD_GONE, HELLO, LEDS, MOUSE_MODE, Offer,
-    RECORDING, SHUTDOWN, SOUND_DATA, SOUND_FORMAT, SOUND_VOLUME, SURFACE, UPDATE, begin, content, end, head, offer,
-    put, put_array, put_content, put_offer, samples, short, version,
+    RECORDING, Read, SHUTDOWN, SOUND_DATA, SOUND_FORMAT, SOUND_VOLUME, SURFACE, UPDATE, begin, content, end, head,
+    offer, put, put_array, put_content, put_offer, samples, short, version,
 };
 use super::{CURSOR_EDGE, Features, RECTANGLES};
 use crate::Uuid36;
@@ -119,7 +119,7 @@ impl ToDaemon {
     pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
         let (mut reader, kind, count) = Reader::open(bytes)?;
         let reader = &mut reader;
-        let (values, read): (u32, fn(&mut Reader<'_>) -> Result<Self, MessageError>) = match kind {
+        let (values, read): (u32, Read<Self>) = match kind {
             HELLO => (3, hello),
             SURFACE => (7, surface),
             UPDATE => return update(reader, count),
@@ -245,7 +245,7 @@ fn surface(r: &mut Reader<'_>) -> Result<ToDaemon, MessageError> {
 
 fn update(r: &mut Reader<'_>, count: u32) -> Result<ToDaemon, MessageError> {
     let edges = count.saturating_sub(2) as usize;
-    if count < 6 || edges % 4 != 0 || edges / 4 > RECTANGLES {
+    if count < 6 || !edges.is_multiple_of(4) || edges / 4 > RECTANGLES {
         return Err(MessageError::Count {
             kind: UPDATE,
             given: count.saturating_add(1),

@@ -3,8 +3,8 @@
 use super::Features;
 use super::fields::{
     CLIPBOARD_DATA, CLIPBOARD_OFFER, CLIPBOARD_REQUEST, COMPLETE, Content, KEY, LOCKS, MICROPHONE_DATA, Offer, POINTER,
-    RELATIVE, SIZE, UNICODE, WELCOME, WHEEL, begin, content, end, head, offer, put, put_content, put_offer, samples,
-    version,
+    RELATIVE, Read, SIZE, UNICODE, WELCOME, WHEEL, begin, content, end, head, offer, put, put_content, put_offer,
+    samples, version,
 };
 use crate::msgpack::{self, MessageError, Reader};
 
@@ -120,7 +120,7 @@ impl ToGuest {
     pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
         let (mut reader, kind, count) = Reader::open(bytes)?;
         let reader = &mut reader;
-        let (values, read): (u32, fn(&mut Reader<'_>) -> Result<Self, MessageError>) = match kind {
+        let (values, read): (u32, Read<Self>) = match kind {
             WELCOME => (2, welcome),
             COMPLETE => (4, complete),
             KEY => (2, key),

@@ -148,7 +148,7 @@ async fn ten_thousand_random_messages_leave_the_machine_alive() {
     let rig = rig().await;
     let (guest, mut five, memory) = shown(&rig).await;
     let seed = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_nanos() as u64 | 1;
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let mut state = seed;
     let mut next = move || {
         state ^= state << 13;
