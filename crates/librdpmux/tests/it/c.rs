@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use rdpmux_wire::v5;
+use rdpmux_wire::v6::Features;
+use rdpmux_wire::{v5, v6};
 use tempfile::TempDir;
 
 use crate::bus::Bus;
-use crate::daemon::{Five, Listener, UUID, has_memory_5, memory_5, number};
+use crate::daemon::{Five, Listener, Six, UUID, has_memory_5, memory_5, number};
 
 /// Declares and calls every function of the old header, as old programs do.
 const OLD_CALLS: &str = r#"
@@ -76,6 +77,65 @@ int main(void)
     mux_display_update(0, 0, 1, 1);
     pixman_image_unref(image);
     pixman_image_unref(gray);
+    puts("alive");
+    return 0;
+}
+"#;
+
+/// Protocol 6 from C: two heads, all that can be set, events in their new form, and in the old one after that. Ends after
+/// pixels were taken away from under it.
+const PROTOCOL_6: &str = r#"
+#include <pthread.h>
+#include <sys/mman.h>
+#include <rdpmux.h>
+static volatile int went_on;
+static void kb(uint32_t code, uint32_t flags) { printf("kb %u %u\n", code, flags); fflush(stdout); }
+static void mouse(uint32_t x, uint32_t y, uint32_t flags)
+{
+    printf("mouse %u %u %u\n", x, y, flags);
+    fflush(stdout);
+    went_on = flags == 0x1000;
+}
+static void event(const MuxEvent *e, void *data)
+{
+    assert(data == &went_on);
+    printf("event %u head %u at %d %d code %u on %d length %zu\n", e->kind, e->head, e->x, e->y, e->code, e->is_on, e->length);
+    fflush(stdout);
+    if (e->kind == MUX_EVENT_CLIPBOARD_REQUEST)
+        assert(mux_clipboard_give(e->code, "text"));
+    if (e->kind == MUX_EVENT_CHARACTER)
+        mux_register_event_handler(NULL, NULL);
+}
+int main(int argc, char **argv)
+{
+    assert(argc == 2);
+    assert(mux_init_display_struct("6f9619ff-8b86-d011-b42d-00cf4fc964ff"));
+    assert(mux_allow_protocol(6, MUX_TAKES_CLIPBOARD));
+    assert(mux_connect(argv[1]));
+    mux_register_event_callbacks((InputEventCallbacks){kb, mouse});
+    mux_register_event_handler(event, (void *)&went_on);
+    size_t size = 256 * 256 * 4;
+    uint32_t *bits = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    pixman_image_t *image = pixman_image_create_bits(PIXMAN_x8r8g8b8, 256, 256, bits, 1024);
+    mux_display_switch(image);
+    mux_head_switch(1, image);
+    const uint8_t cursor[4 * 4] = {1, 2, 3, 4};
+    mux_set_cursor(1, 2, 2, 1, 1, cursor);
+    mux_set_leds(MUX_LOCK_CAPS);
+    mux_set_absolute_mouse(false);
+    pthread_t loop;
+    assert(pthread_create(&loop, NULL, mux_mainloop, NULL) == 0);
+    while (!went_on)
+        usleep(1000);
+    assert(mux_clipboard_offer(true) == 1);
+    assert(!mux_sound_rate(48000));
+    munmap(bits, size);
+    mux_head_update(1, 0, 0, 256, 256);
+    assert(mux_head_refresh(1) == 30);
+    mux_head_gone(1);
+    mux_cleanup(NULL);
+    assert(pthread_join(loop, NULL) == 0);
+    pixman_image_unref(image);
     puts("alive");
     return 0;
 }
@@ -310,4 +370,77 @@ fn compare(format: &str, memory: &[u8], width: usize, bytes: usize) {
             assert_eq!(lit(format, pixel), expected, "{format} {x} {y}");
         }
     }
+}
+
+#[test]
+fn protocol_6_from_c_with_pixels_taken_away() {
+    let folder = installed();
+    let text = source(folder.path(), "six.c", PROTOCOL_6);
+    let program = compile(&text, folder.path(), "six", "");
+    let listener = Listener::new();
+    let mut command = Command::new(&program);
+    command.arg(listener.path_6()).env("LD_LIBRARY_PATH", folder.path());
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let (mut daemon, features) = Six::accept(&listener, Features::CLIPBOARD);
+    assert_eq!(features, Features::CLIPBOARD);
+    let mut serials = [0; 2];
+    let mut told = Vec::new();
+    while told.len() < 7 {
+        let message = daemon.next().expect("all of it");
+        if let v6::ToDaemon::Update { head, serial, .. } = &message {
+            serials[*head as usize] = *serial;
+        }
+        told.push(message);
+    }
+    assert!(told.contains(&v6::ToDaemon::Leds { lit: v6::lock::CAPS }), "{told:?}");
+    assert!(told.contains(&v6::ToDaemon::MouseMode { absolute: false }), "{told:?}");
+    assert!(
+        told.iter()
+            .any(|message| matches!(message, v6::ToDaemon::Cursor { head: 1, .. })),
+        "{told:?}"
+    );
+    daemon.tell(&v6::ToGuest::Complete {
+        head: 1,
+        serial: serials[1],
+        success: true,
+        rate: 30,
+    });
+    let pointer = |buttons| v6::ToGuest::Pointer {
+        head: 0,
+        x: 7,
+        y: 8,
+        buttons,
+    };
+    daemon.tell(&v6::ToGuest::Key { qnum: 0x9D, down: true });
+    daemon.tell(&pointer(v6::button::LEFT));
+    daemon.tell(&v6::ToGuest::Unicode { character: '€' });
+    daemon.tell(&v6::ToGuest::Key {
+        qnum: 0x9D,
+        down: false,
+    });
+    daemon.tell(&pointer(0));
+    let offer = daemon.next();
+    assert!(
+        matches!(offer, Some(v6::ToDaemon::ClipboardOffer(offer)) if offer.serial == 1),
+        "{offer:?}"
+    );
+    assert_eq!(daemon.next(), Some(v6::ToDaemon::HeadGone { head: 1 }));
+    assert_eq!(daemon.next(), Some(v6::ToDaemon::Shutdown));
+    let out = child.wait_with_output().expect("ended");
+    let errors = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{errors}");
+    assert!(
+        errors.contains("mux_head_refresh: the picture cannot be copied: Bad address"),
+        "{errors}"
+    );
+    let expected = "event 1 head 0 at 0 0 code 157 on 1 length 0\n\
+                    event 2 head 0 at 7 8 code 0 on 0 length 0\n\
+                    event 4 head 0 at 7 8 code 1 on 1 length 0\n\
+                    event 6 head 0 at 0 0 code 8364 on 0 length 0\n\
+                    kb 29 33024\nmouse 7 8 4096\nalive\n";
+    assert_eq!(String::from_utf8_lossy(&out.stdout), expected);
 }
