@@ -25,14 +25,16 @@ mod feed;
 mod link;
 mod machine;
 mod memory;
+mod picture;
 mod pump;
 mod report;
 
 pub use bus::RegisterError;
-pub use display::{Builder, Cursor, Display, Head, OpenError, Picture};
+pub use display::{Builder, Display, Head, OpenError};
 pub use event::{Action, Event, Key, Mouse, Size};
 pub use feed::ShapeError;
 pub use link::InvalidPath;
 pub use machine::Error;
+pub use picture::{Cursor, Picture};
 pub use rdpmux_model::{Button, LockKeys, PixelFormat};
 pub use rdpmux_wire::v6::Features;

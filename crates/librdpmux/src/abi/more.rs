@@ -10,9 +10,10 @@ use rdpmux_wire::v5;
 use rdpmux_wire::v6::{self, Content, Features, Offer};
 
 use super::{NO_DISPLAY, guarded, shown, state, text};
-use crate::display::{Cursor, LONGEST_SOUND, LONGEST_TEXT, cursor_message};
+use crate::display::{LONGEST_SOUND, LONGEST_TEXT};
 use crate::event::{Action, Event, lock_bits};
 use crate::machine::Error;
+use crate::picture::{Cursor, cursor_message};
 use rdpmux_model::Button;
 
 /// `MuxEvent` of the header.
