@@ -5,6 +5,7 @@ use std::fmt;
 
 use rdpmux_model::{ClipboardPolicy, DesktopName, Rights};
 
+use crate::config::Logins;
 use crate::desktop::DesktopHandle;
 
 /// MD4 of a password in UTF-16LE: all that NTLM needs and all that is kept ([MS-NLMP] 3.3.1).
@@ -25,6 +26,12 @@ pub trait Accounts: Send + Sync {
     /// Whether `password` is that of `user`, for TLS logins where the client sends it. Takes the same time for every
     /// wrong answer.
     fn verify(&self, user: &str, password: &str) -> bool;
+
+    /// Which of the offered logins these accounts take now; asked for each connection. Accounts that know no hashes, for
+    /// example, cannot take NLA.
+    fn logins(&self, offered: Logins) -> Logins {
+        offered
+    }
 }
 
 /// The desktops behind the port and who may reach them. Called from many sessions at once; answers come from memory.

@@ -61,6 +61,8 @@ pub struct Routing {
     pub server_names: Vec<String>,
     /// Login domains that are real domains and so never choose a desktop, for example `CORP` in `CORP\alice`.
     pub login_domains: Vec<String>,
+    /// Every login domain is a real one: at a door with one machine behind it nothing needs to be chosen.
+    pub all_domains_real: bool,
 }
 
 /// Deadlines and ceilings. What exceeds one ends that connection only.

@@ -26,7 +26,7 @@ pub use chord::{Chord, NoChord};
 pub use clipboard::{ClipboardHub, GuestClipboard};
 pub use config::{Limits, Logins, Reconnect, Routing, ServerConfig};
 pub use desktop::{Desktop, DesktopEnded, DesktopHandle, DesktopSource, Hand, HeadSource, Heads, Peripherals, Typed};
-pub use listen::{Stop, Stopper, serve, stop_pair};
+pub use listen::{House, Stop, Stopper, serve, stop_pair};
 pub use rdpmux_rdp::CloseReason;
 pub use sessions::{SessionFacts, Sessions};
 pub use sound::{SoundHub, SoundSource};

@@ -1,4 +1,5 @@
-//! The listener: accepts, bounds how many strangers wait, and owns the session tasks.
+//! The listener: accepts, bounds how many strangers wait, and owns the session tasks. Several listeners may be doors of
+//! one [`House`].
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::config::ServerConfig;
+use crate::config::{Limits, ServerConfig};
 use crate::reconnect::Cookies;
 use crate::session::{self, encode_pool::EncodePool};
 
@@ -45,68 +46,94 @@ impl Stop {
     }
 }
 
-/// What all sessions of a server share.
-pub(crate) struct Context {
-    pub(crate) config: Arc<ServerConfig>,
-    pub(crate) pool: EncodePool,
-    pub(crate) stop: Stop,
-    pub(crate) cookies: Arc<Cookies>,
-    doors: Mutex<Doors>,
+/// What the doors of one daemon share: the places before and after the login, the encode pool, and the numbers of the
+/// sessions. Clones are the same house.
+#[derive(Clone)]
+pub struct House(Arc<Rooms>);
+
+struct Rooms {
+    pool: EncodePool,
+    waiting: Mutex<Waiting>,
     sessions: AtomicUsize,
     next: AtomicU64,
 }
 
 /// Connections that have not logged in yet.
 #[derive(Default)]
-struct Doors {
+struct Waiting {
     total: usize,
     by_address: HashMap<IpAddr, usize>,
 }
 
+/// What all sessions of one door share.
+pub(crate) struct Context {
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) pool: EncodePool,
+    pub(crate) stop: Stop,
+    /// The door's own: a cookie is worth what the door's accounts are worth.
+    pub(crate) cookies: Arc<Cookies>,
+    house: House,
+}
+
 /// A place at the door; given back when the login ends either way.
 pub(crate) struct Knock {
-    context: Arc<Context>,
+    house: House,
     address: IpAddr,
 }
 
 /// A place among the sessions.
-pub(crate) struct Place(Arc<Context>);
+pub(crate) struct Place(House);
 
-impl Context {
-    fn knock(self: &Arc<Self>, address: IpAddr) -> Option<Knock> {
-        let limits = &self.config.limits;
-        let mut doors = self.doors.lock();
-        let same = doors.by_address.get(&address).copied().unwrap_or(0);
-        if doors.total >= limits.handshakes || same >= limits.handshakes_per_address {
+impl Default for House {
+    fn default() -> Self {
+        Self(Arc::new(Rooms {
+            pool: EncodePool::for_this_machine(),
+            waiting: Mutex::default(),
+            sessions: AtomicUsize::new(0),
+            next: AtomicU64::new(1),
+        }))
+    }
+}
+
+impl House {
+    fn knock(&self, address: IpAddr, limits: &Limits) -> Option<Knock> {
+        let mut waiting = self.0.waiting.lock();
+        let same = waiting.by_address.get(&address).copied().unwrap_or(0);
+        if waiting.total >= limits.handshakes || same >= limits.handshakes_per_address {
             return None;
         }
-        doors.total += 1;
-        doors.by_address.insert(address, same + 1);
+        waiting.total += 1;
+        waiting.by_address.insert(address, same + 1);
         Some(Knock {
-            context: Arc::clone(self),
+            house: self.clone(),
             address,
         })
     }
 
+    fn next_session(&self) -> SessionId {
+        SessionId(self.0.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Context {
     /// A place for a session that logged in; `None` when the house is full.
-    pub(crate) fn place(self: &Arc<Self>) -> Option<Place> {
+    pub(crate) fn place(&self) -> Option<Place> {
         let limit = self.config.limits.sessions;
         let add = |count| (count < limit).then_some(count + 1);
-        self.sessions
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
-            .ok()?;
-        Some(Place(Arc::clone(self)))
+        let sessions = &self.house.0.sessions;
+        sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
+        Some(Place(self.house.clone()))
     }
 }
 
 impl Drop for Knock {
     fn drop(&mut self) {
-        let mut doors = self.context.doors.lock();
-        doors.total -= 1;
-        if let Some(count) = doors.by_address.get_mut(&self.address) {
+        let mut waiting = self.house.0.waiting.lock();
+        waiting.total -= 1;
+        if let Some(count) = waiting.by_address.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
-                doors.by_address.remove(&self.address);
+                waiting.by_address.remove(&self.address);
             }
         }
     }
@@ -114,54 +141,55 @@ impl Drop for Knock {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.sessions.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.sessions.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// Serves every client of the listener until `stop`, then tells the sessions and waits for them, two seconds at most.
 pub async fn serve(listener: TcpListener, config: Arc<ServerConfig>, stop: Stop) {
-    let pool = EncodePool::for_this_machine();
-    let doors = Mutex::new(Doors::default());
-    let cookies = Arc::new(Cookies::new(config.reconnect));
-    let context = Arc::new(Context {
-        config,
-        cookies,
-        pool,
-        stop: stop.clone(),
-        doors,
-        sessions: AtomicUsize::new(0),
-        next: AtomicU64::new(1),
-    });
-    let mut sessions = JoinSet::new();
-    let mut stop = stop;
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.stopped() => break,
-            Some(ended) = sessions.join_next(), if !sessions.is_empty() => report(ended),
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => admit(&context, stream, peer, &mut sessions),
-                Err(error) => {
-                    // Out of descriptors or memory: give the sessions that end a moment to free some.
-                    warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
+    House::default().serve(listener, config, stop).await;
+}
+
+impl House {
+    /// As [`serve`], at one more door of this house: the limits count over all of its doors.
+    pub async fn serve(&self, listener: TcpListener, config: Arc<ServerConfig>, mut stop: Stop) {
+        let context = Arc::new(Context {
+            cookies: Arc::new(Cookies::new(config.reconnect)),
+            config,
+            pool: self.0.pool.clone(),
+            stop: stop.clone(),
+            house: self.clone(),
+        });
+        let mut sessions = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.stopped() => break,
+                Some(ended) = sessions.join_next(), if !sessions.is_empty() => report(ended),
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => admit(&context, stream, peer, &mut sessions),
+                    Err(error) => {
+                        // Out of descriptors or memory: give the sessions that end a moment to free some.
+                        warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
         }
-    }
-    drop(listener);
-    let drain = async { while sessions.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN, drain).await.is_err() {
-        warn!(left = sessions.len(), "sessions did not end in time and were cut");
+        drop(listener);
+        let drain = async { while sessions.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, drain).await.is_err() {
+            warn!(left = sessions.len(), "sessions did not end in time and were cut");
+        }
     }
 }
 
 fn admit(context: &Arc<Context>, stream: TcpStream, peer: SocketAddr, sessions: &mut JoinSet<()>) {
-    let Some(knock) = context.knock(peer.ip()) else {
+    let Some(knock) = context.house.knock(peer.ip(), &context.config.limits) else {
         warn!(%peer, "too many connections wait for a login; this one was closed");
         return;
     };
-    let id = SessionId(context.next.fetch_add(1, Ordering::Relaxed));
+    let id = context.house.next_session();
     sessions.spawn(session::run(id, stream, peer, Arc::clone(context), knock));
 }
 

@@ -76,9 +76,10 @@ pub(crate) async fn login(stream: TcpStream, door: Door<'_>, coders: CodersFacto
         hints.preconnection = preconnection(&mut link).await?;
         opening = first(&mut link).await?;
     }
+    let logins = config.accounts.logins(config.logins);
     let handshake = HandshakeConfig {
-        nla: config.logins.nla,
-        tls: config.logins.tls,
+        nla: logins.nla,
+        tls: logins.tls,
         coders,
         video: cfg!(feature = "h264"),
         surface_codecs: rdpmux_rdp::SurfaceCodecs {

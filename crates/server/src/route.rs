@@ -46,7 +46,8 @@ impl LoginName {
             };
         }
         let is_selector = |d: &&str| {
-            !d.is_empty() && *d != "." && !routing.login_domains.iter().any(|real| real.eq_ignore_ascii_case(d))
+            let real = routing.login_domains.iter().any(|real| real.eq_ignore_ascii_case(d));
+            !d.is_empty() && *d != "." && !routing.all_domains_real && !real
         };
         Self {
             user: user.to_owned(),

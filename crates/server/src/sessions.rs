@@ -15,7 +15,14 @@ use tokio::time::Instant;
 /// The sessions of a server. Clones are the same list; it is given to the server by its configuration and kept by the
 /// embedder, who lists and closes.
 #[derive(Clone, Default)]
-pub struct Sessions(Arc<Mutex<BTreeMap<SessionId, Entry>>>);
+pub struct Sessions(Arc<List>);
+
+#[derive(Default)]
+struct List {
+    entries: Mutex<BTreeMap<SessionId, Entry>>,
+    /// Told after each change of `entries`, never while they are locked.
+    changed: watch::Sender<()>,
+}
 
 /// What is known of one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +59,7 @@ pub(crate) struct Presence {
 impl Sessions {
     /// All sessions in the order in which they came.
     pub fn list(&self) -> Vec<SessionFacts> {
-        let entries = self.0.lock();
+        let entries = self.0.entries.lock();
         entries
             .values()
             .map(|entry| SessionFacts {
@@ -65,7 +72,7 @@ impl Sessions {
     /// Tells a session to say this to its client and end. `false` if there is no such session. Of several reasons the
     /// first counts.
     pub fn close(&self, id: SessionId, reason: CloseReason) -> bool {
-        let entries = self.0.lock();
+        let entries = self.0.entries.lock();
         let Some(entry) = entries.get(&id) else { return false };
         entry.notice.send_if_modified(|notice| {
             let is_first = notice.is_none();
@@ -73,6 +80,11 @@ impl Sessions {
             is_first
         });
         true
+    }
+
+    /// Tells of every session that comes or goes; several changes may be told as one.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.0.changed.subscribe()
     }
 
     pub(crate) fn enter(&self, facts: SessionFacts) -> Presence {
@@ -83,7 +95,8 @@ impl Sessions {
             since: Instant::now(),
             notice: sender,
         };
-        self.0.lock().insert(id, entry);
+        self.0.entries.lock().insert(id, entry);
+        self.0.changed.send_replace(());
         Presence {
             sessions: self.clone(),
             id,
@@ -101,7 +114,8 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.sessions.0.lock().remove(&self.id);
+        self.sessions.0.entries.lock().remove(&self.id);
+        self.sessions.0.changed.send_replace(());
     }
 }
 
@@ -134,7 +148,9 @@ mod tests {
     #[tokio::test]
     async fn the_first_reason_counts_and_who_left_cannot_be_closed() {
         let sessions = Sessions::default();
+        let changes = sessions.changes();
         let (first, second) = (sessions.enter(facts(1)), sessions.enter(facts(2)));
+        assert!(changes.has_changed().expect("open"));
         assert!(sessions.close(SessionId(1), CloseReason::Replaced));
         assert!(sessions.close(SessionId(1), CloseReason::Disconnected));
         assert_eq!(told(&mut first.notice()).await, CloseReason::Replaced);

@@ -53,6 +53,20 @@ struct House {
 }
 
 async fn house(limits: Limits, logins: Logins) -> House {
+    let (config, desktop) = one_desktop(limits, logins);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stopper, stop) = stop_pair();
+    let server = tokio::spawn(serve(listener, Arc::new(config), stop));
+    House {
+        address,
+        stopper,
+        server,
+        _desktop: desktop,
+    }
+}
+
+fn one_desktop(limits: Limits, logins: Logins) -> (ServerConfig, Desktop) {
     let (writer, reader) = surface(Size::new(320, 200));
     let (frames, frames_rx) = watch::channel(reader.generation());
     let (state, state_rx) = watch::channel(HeadState::default());
@@ -82,16 +96,7 @@ async fn house(limits: Limits, logins: Logins) -> House {
         reconnect: Reconnect::default(),
         sessions: Sessions::default(),
     };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stopper, stop) = stop_pair();
-    let server = tokio::spawn(serve(listener, Arc::new(config), stop));
-    House {
-        address,
-        stopper,
-        server,
-        _desktop: desktop,
-    }
+    (config, desktop)
 }
 
 /// Everything that the server answers until it closes.
@@ -195,6 +200,34 @@ async fn an_address_cannot_take_every_place_at_the_door() {
         }
     };
     assert_eq!(confirm[11], 2);
+}
+
+#[tokio::test]
+async fn the_places_of_a_house_are_counted_over_all_its_doors() {
+    let limits = Limits {
+        handshakes_per_address: 1,
+        handshake: LONG,
+        ..Limits::default()
+    };
+    let (config, _desktop) = one_desktop(limits, Logins::default());
+    let (config, house) = (Arc::new(config), rdpmux_server::House::default());
+    let (_stopper, stop) = stop_pair();
+    let mut doors = Vec::new();
+    for _ in 0..2 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        doors.push(listener.local_addr().unwrap());
+        let (house, config, stop) = (house.clone(), config.clone(), stop.clone());
+        tokio::spawn(async move { house.serve(listener, config, stop).await });
+    }
+    // It has the place once it was answered.
+    let mut first = TcpStream::connect(doors[0]).await.unwrap();
+    first.write_all(&request(1)).await.unwrap();
+    first.read_exact(&mut [0; 19]).await.unwrap();
+    assert!(negotiate(doors[1], 1).await.is_empty(), "no second place");
+    drop(first);
+    timeout(LONG, async { while negotiate(doors[1], 1).await.is_empty() {} })
+        .await
+        .expect("the place is free again");
 }
 
 #[tokio::test]

@@ -122,6 +122,7 @@ async fn hints_that_clients_send_by_themselves_are_not_taken_at_their_word() {
     let strict = Routing {
         server_names: vec!["consoles.example".into()],
         login_domains: vec!["CORP".into()],
+        ..Routing::default()
     };
     assert_eq!(ask(&house, &hints, "alice", Some("corp"), &strict), "web2");
     let own = Hints {
@@ -154,4 +155,12 @@ fn login_names_come_apart() {
     assert_eq!(parse("web1\\alice", None), name("alice", Some("web1")));
     assert_eq!(parse("alice#web1/1", Some("x")), name("alice", Some("web1/1")));
     assert_eq!(parse("al#ice#web1", None), name("al#ice", Some("web1")));
+    let one_machine = Routing {
+        all_domains_real: true,
+        ..Routing::default()
+    };
+    assert_eq!(
+        LoginName::parse("web1\\alice", Some("x"), &one_machine),
+        name("alice", None)
+    );
 }
