@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rdpmux_model::DesktopName;
-use rdpmux_server::{ServerConfig, Sessions, Stopper};
+use rdpmux_server::{House, ServerConfig, Sessions, Stopper};
 use tokio::net::{TcpListener, UnixListener};
 use tracing::{error, info};
 
@@ -14,6 +14,7 @@ use crate::admin::{self, AdminSocket, Office};
 use crate::auth::Users;
 use crate::certificate::Identity;
 use crate::config::Config;
+use crate::librdpmux::{Face, OpenError, Premises};
 use crate::registry::Registry;
 use crate::task::TaskGuard;
 
@@ -36,6 +37,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// Hypervisors cannot register.
+    #[error(transparent)]
+    Librdpmux(#[from] OpenError),
 }
 
 fn advice(error: &io::Error) -> String {
@@ -60,6 +64,7 @@ pub struct Daemon {
     stopper: Stopper,
     server: TaskGuard,
     registry: Registry,
+    face: Option<Face>,
     _admin: Option<(AdminSocket, TaskGuard)>,
 }
 
@@ -77,7 +82,22 @@ impl Daemon {
         let address = listener.local_addr().map_err(bind)?;
         let door = admin_door(config)?;
         let registry = Registry::start(config).await;
-        let sessions = Sessions::default();
+        let (sessions, house) = (Sessions::default(), House::default());
+        let premises = Premises {
+            tls: identity.tls(),
+            users: users.clone(),
+            board: registry.board(),
+            house: house.clone(),
+            sessions: sessions.clone(),
+            logins: config.logins,
+            limits: config.limits.clone(),
+            reconnect: config.reconnect,
+            layout: config.layout,
+        };
+        let face = match &config.librdpmux {
+            Some(settings) => Some(Face::open(settings, premises).await?),
+            None => None,
+        };
         let server = ServerConfig {
             tls: identity.tls(),
             accounts: users,
@@ -93,7 +113,7 @@ impl Daemon {
             sessions,
         };
         let (stopper, stop) = rdpmux_server::stop_pair();
-        let server = TaskGuard::spawn(rdpmux_server::serve(listener, Arc::new(server), stop));
+        let server = TaskGuard::spawn(async move { house.serve(listener, Arc::new(server), stop).await });
         info!(%address, certificate_sha256 = identity.fingerprint(), "listening");
         let admin = door.map(|(socket, listener)| {
             info!(path = %socket.path().display(), "admin socket");
@@ -105,6 +125,7 @@ impl Daemon {
             stopper,
             server,
             registry,
+            face,
             _admin: admin,
         })
     }
@@ -141,7 +162,13 @@ impl Daemon {
     /// Tells all clients, closes their sessions and lets go of the machines, which run on.
     pub async fn drain(mut self) {
         self.stopper.stop();
-        self.failed().await;
+        let face = self.face.take();
+        let own_ports = async {
+            if let Some(face) = face {
+                face.drain().await;
+            }
+        };
+        tokio::join!(self.failed(), own_ports);
     }
 }
 

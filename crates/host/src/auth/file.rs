@@ -206,7 +206,8 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<(UserName, NtHash)>, UsersErro
     Ok(users)
 }
 
-fn parse_hash(text: &str) -> Option<NtHash> {
+/// 32 hexadecimal digits.
+pub(super) fn parse_hash(text: &str) -> Option<NtHash> {
     if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }

@@ -2,6 +2,7 @@
 //! the registry's grants.
 
 mod file;
+mod sam;
 mod users;
 
 pub use file::{UserName, UsersError, UsersFile};

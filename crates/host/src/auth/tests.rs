@@ -138,3 +138,19 @@ fn the_hash_of_no_account_opens_nothing() {
     assert_eq!(users.nt_hash("nobody"), None);
     assert!(users.verify("alice", "one"));
 }
+
+#[test]
+fn a_credential_file_is_followed_and_a_missing_one_opens_nothing() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let path = directory.path().join("sam");
+    let users = Users::from_sam(&path);
+    assert!(!users.verify("alice", "Password"));
+    let line = "alice:CORP::a4f49c406510bdcab6824ee7c30fd852:::\n";
+    crate::private_file::replace(&path, line.as_bytes()).expect("write");
+    assert!(users.verify("Alice", "Password"));
+    assert_eq!(users.nt_hash("alice"), Some(nt_hash("Password")));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("chmod");
+    assert!(users.verify("alice", "Password"), "the last good accounts stay");
+    fs::remove_file(&path).expect("remove");
+    assert!(!users.verify("alice", "Password"), "no file, no users");
+}

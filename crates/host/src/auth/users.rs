@@ -1,4 +1,4 @@
-//! The accounts that logins are checked against: kept in memory, read again when the users file changed. A file that
+//! The accounts that logins are checked against: kept in memory, read again when their file changed. A file that
 //! became unreadable, malformed or open to others keeps the last good accounts and is reported once per change.
 
 use std::collections::HashMap;
@@ -9,16 +9,25 @@ use parking_lot::Mutex;
 use rdpmux_server::{Accounts, NtHash};
 use tracing::{info, warn};
 
-use super::{UserName, UsersError, UsersFile, nt_hash, same_hash};
+use super::{UserName, UsersError, UsersFile, nt_hash, sam, same_hash};
 
 /// Accounts for [`rdpmux_server::serve`].
 #[derive(Debug)]
 pub struct Users {
-    path: Option<PathBuf>,
+    file: Option<(PathBuf, Form)>,
     known: Mutex<Known>,
 }
 
-#[derive(Debug)]
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// That of `rdpmux user`.
+    Own,
+    /// SAM.
+    Sam,
+}
+
+#[derive(Debug, Default)]
 struct Known {
     /// By name in ASCII lower case.
     hashes: HashMap<String, NtHash>,
@@ -41,7 +50,7 @@ impl Users {
             .into_iter()
             .map(|(name, password)| (name.as_str().to_ascii_lowercase(), nt_hash(&password)));
         Self {
-            path: None,
+            file: None,
             known: Mutex::new(Known {
                 hashes: hashes.collect(),
                 stamp: None,
@@ -54,11 +63,26 @@ impl Users {
     /// # Errors
     /// As [`UsersFile::load`].
     pub fn from_file(path: &Path) -> Result<Self, UsersError> {
-        let known = Known::load(path)?;
+        let known = Known::load(path, Form::Own)?;
         Ok(Self {
-            path: Some(path.to_owned()),
+            file: Some((path.to_owned(), Form::Own)),
             known: Mutex::new(known),
         })
+    }
+
+    /// Accounts of a credential file in SAM form, followed as it changes. While it was never good there are none.
+    pub(crate) fn from_sam(path: &Path) -> Self {
+        let known = Known::load(path, Form::Sam).unwrap_or_else(|error| {
+            warn!(%error, "credential file cannot be used: nobody can log in with it until it is put right");
+            Known {
+                stamp: Stamp::of(path),
+                ..Known::default()
+            }
+        });
+        Self {
+            file: Some((path.to_owned(), Form::Sam)),
+            known: Mutex::new(known),
+        }
     }
 
     /// How many accounts there are.
@@ -74,15 +98,15 @@ impl Users {
 
     /// One `stat` of a local file; the file is read only when that differs.
     fn refresh(&self) {
-        let Some(path) = &self.path else { return };
+        let Some((path, form)) = &self.file else { return };
         let stamp = Stamp::of(path);
         let mut known = self.known.lock();
         if known.stamp == stamp {
             return;
         }
-        match Known::load(path) {
+        match Known::load(path, *form) {
             Ok(fresh) => {
-                info!(users = fresh.hashes.len(), "users file read again");
+                info!(file = %path.display(), users = fresh.hashes.len(), "users file read again");
                 *known = fresh;
             }
             Err(error) => {
@@ -94,14 +118,28 @@ impl Users {
 }
 
 impl Known {
-    fn load(path: &Path) -> Result<Self, UsersError> {
+    fn load(path: &Path, form: Form) -> Result<Self, UsersError> {
         // Taken first: a change between the two is seen at the next look.
         let stamp = Stamp::of(path);
-        let users = UsersFile::load(path)?.into_users();
-        let hashes = users
-            .into_iter()
-            .map(|(name, hash)| (name.as_str().to_ascii_lowercase(), hash))
-            .collect();
+        let hashes = match form {
+            Form::Own => {
+                let users = UsersFile::load(path)?.into_users().into_iter();
+                users
+                    .map(|(name, hash)| (name.as_str().to_ascii_lowercase(), hash))
+                    .collect()
+            }
+            Form::Sam => match sam::load(path) {
+                Ok(users) => {
+                    let users = users.into_iter();
+                    users.map(|(name, hash)| (name.to_ascii_lowercase(), hash)).collect()
+                }
+                Err(UsersError::File(missing)) if missing.is_missing() => {
+                    warn!(file = %path.display(), "there is no such credential file: nobody can log in with it");
+                    HashMap::new()
+                }
+                Err(error) => return Err(error),
+            },
+        };
         Ok(Self { hashes, stamp })
     }
 }

@@ -11,7 +11,7 @@ use rdpmux_server::{Limits, Logins, Reconnect, Routing};
 use toml::Spanned;
 
 use super::error::Problems;
-use super::{CertificateFiles, Config, Machine, Source, clipboard, keys, raw};
+use super::{CertificateFiles, Config, Machine, Source, clipboard, keys, librdpmux, raw};
 use crate::auth::UserName;
 use crate::pattern::Pattern;
 use crate::registry::{Grant, SocketPattern};
@@ -38,6 +38,7 @@ pub(super) fn check(file: &raw::File, directory: &Path, problems: &mut Problems<
         routing: Routing {
             server_names: texts("server_names", &file.server_names, problems),
             login_domains: texts("login_domains", &file.login_domains, problems),
+            all_domains_real: false,
         },
         logins: logins(file, problems),
         certificate: file.tls.as_ref().and_then(|tls| certificate(tls, directory, problems)),
@@ -51,6 +52,10 @@ pub(super) fn check(file: &raw::File, directory: &Path, problems: &mut Problems<
         limits: limits(&file.limits, problems),
         reconnect: reconnect(&file.reconnect, problems),
         admin_socket: file.admin_socket.as_ref().map(|text| directory.join(text.get_ref())),
+        librdpmux: file
+            .librdpmux
+            .as_ref()
+            .map(|section| librdpmux::check(section, directory, problems)),
         machines,
         warnings: Vec::new(),
     };
@@ -61,15 +66,15 @@ pub(super) fn check(file: &raw::File, directory: &Path, problems: &mut Problems<
 
 /// What shows only when all parts are there.
 fn check_whole(file: &raw::File, config: &Config, problems: &mut Problems<'_>) {
-    if file.vm.is_empty() && file.discover.is_empty() {
-        problems.overall("there is nothing to serve; add a [[vm]] or a [[discover]] section");
+    if file.vm.is_empty() && file.discover.is_empty() && file.librdpmux.is_none() {
+        problems.overall("there is nothing to serve; add a [[vm]], a [[discover]] or a [librdpmux] section");
     }
     if let (Some(name), Some(text)) = (&config.default_desktop, &file.default_desktop) {
         let known = config
             .machines
             .iter()
             .any(|machine| machine.name.vm().eq_ignore_ascii_case(name.vm()));
-        if !known && file.discover.is_empty() {
+        if !known && file.discover.is_empty() && file.librdpmux.is_none() {
             let names = config.machines.iter().map(|machine| machine.name.as_str());
             let near = keys::nearest(name.vm(), names)
                 .map(|near| format!("; did you mean `{near}`?"))
@@ -84,8 +89,20 @@ fn check_whole(file: &raw::File, config: &Config, problems: &mut Problems<'_>) {
 
 fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
-    if config.grants.is_empty() {
-        warnings.push("there is no [[grant]]: nobody may see any desktop".to_owned());
+    match &config.librdpmux {
+        _ if !config.grants.is_empty() => {}
+        None => warnings.push("there is no [[grant]]: nobody may see any desktop".to_owned()),
+        Some(_) => warnings.push(
+            "there is no [[grant]]: nobody may see any desktop, but for users of the credential files of librdpmux's \
+             machines"
+                .to_owned(),
+        ),
+    }
+    if let Some(section) = config.librdpmux.as_ref().filter(|section| section.no_auth) {
+        warnings.push(format!(
+            "`librdpmux.no_auth`: anybody who reaches {} may see and control machines that have no credential file",
+            section.listen
+        ));
     }
     for machine in &config.machines {
         if !config.grants.is_empty() && !config.grants.iter().any(|grant| grant.covers(machine.name.vm())) {
@@ -131,6 +148,11 @@ fn texts(key: &str, texts: &[Spanned<String>], problems: &mut Problems<'_>) -> V
         .iter()
         .map(|text| text.get_ref().trim_matches('.').to_owned())
         .collect()
+}
+
+/// A switch that is off unless it is switched on.
+pub(super) fn is_switched_on(switch: &Option<Spanned<bool>>) -> bool {
+    switch.as_ref().is_some_and(|value| *value.get_ref())
 }
 
 /// A switch that is on unless it is switched off.
@@ -418,7 +440,8 @@ fn reconnect(raw: &raw::Reconnect, problems: &mut Problems<'_>) -> Reconnect {
     }
 }
 
-fn number(
+/// A whole number within a range.
+pub(super) fn number(
     key: &str,
     value: &Spanned<i64>,
     range: std::ops::RangeInclusive<u32>,

@@ -7,6 +7,7 @@ mod check;
 mod clipboard;
 mod error;
 mod keys;
+mod librdpmux;
 mod raw;
 mod settings;
 
@@ -21,6 +22,7 @@ use rdpmux_server::{Limits, Logins, Reconnect, Routing};
 use toml::de::DeTable;
 
 pub use error::{ConfigError, EXAMPLE, Problem};
+pub use librdpmux::{Bus, Librdpmux};
 pub use settings::reference;
 
 use crate::registry::{Grant, SocketPattern};
@@ -55,6 +57,8 @@ pub struct Config {
     pub reconnect: Reconnect,
     /// Where the commands of the operator reach the daemon; `None`: at the usual place.
     pub admin_socket: Option<PathBuf>,
+    /// Machines whose hypervisors register; `None`: none do.
+    pub librdpmux: Option<Librdpmux>,
     /// What is allowed but hardly meant.
     pub warnings: Vec<String>,
 }
@@ -75,6 +79,7 @@ impl Default for Config {
             limits: Limits::default(),
             reconnect: Reconnect::default(),
             admin_socket: None,
+            librdpmux: None,
             warnings: Vec::new(),
         }
     }

@@ -24,6 +24,7 @@ pub(super) struct File {
     pub(super) limits: Limits,
     pub(super) reconnect: Reconnect,
     pub(super) admin_socket: Option<Text>,
+    pub(super) librdpmux: Option<Librdpmux>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -82,4 +83,15 @@ pub(super) struct Limits {
 pub(super) struct Reconnect {
     pub(super) seconds: Option<Spanned<i64>>,
     pub(super) any_address: Option<Spanned<bool>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Librdpmux {
+    pub(super) bus: Option<Text>,
+    pub(super) listen: Option<Text>,
+    pub(super) first_port: Option<Spanned<i64>>,
+    pub(super) socket: Option<Text>,
+    pub(super) socket6: Option<Text>,
+    pub(super) no_auth: Option<Spanned<bool>>,
 }

@@ -293,7 +293,55 @@ pub(super) const SECTIONS: &[Section] = &[
             ),
         ],
     },
+    LIBRDPMUX,
 ];
+
+/// The section that is about machines which register.
+const LIBRDPMUX: Section = Section {
+    name: "librdpmux",
+    form: Form::Table,
+    text: "Machines whose hypervisor is built with librdpmux register over D-Bus. Each is a desktop named by its UUID, and by its \
+           id, and has a port of its own besides. Without this section none do.",
+    settings: &[
+        setting(
+            "bus",
+            Kind::Text,
+            "\"system\"",
+            "Bus on which to be org.RDPMux.RDPMux: \"system\", or an address, for example unix:path=/run/x.sock.",
+        ),
+        setting(
+            "listen",
+            Kind::Text,
+            "\"127.0.0.1\"",
+            "Address of the machines' own ports; 0.0.0.0 for all.",
+        ),
+        setting(
+            "first_port",
+            Kind::Number,
+            "3901",
+            "A machine that asks for no port gets the first free one from here on.",
+        ),
+        setting(
+            "socket",
+            Kind::Text,
+            "\"@/tmp/rdpmux\"",
+            "Where hypervisors connect for protocol 5: a path, or with @ a name in the abstract namespace.",
+        ),
+        setting(
+            "socket6",
+            Kind::Text,
+            "\"/run/rdpmux/librdpmux.sock\"",
+            "The same for protocol 6, a path.",
+        ),
+        setting(
+            "no_auth",
+            Kind::Switch,
+            "false",
+            "At the own port of a machine that was registered without a credential file nobody is asked for a password. \
+             Without it: the users and grants of this daemon.",
+        ),
+    ],
+};
 
 /// The reference page: every setting with its default, in the form of a configuration file.
 pub fn reference() -> String {

@@ -109,10 +109,10 @@ fn unknown_keys_are_refused_with_the_nearest_valid_key() {
         expect![[r#"
             /etc/rdpmux.toml:1: unknown key `lsten`; did you mean `listen`?
             /etc/rdpmux.toml:2: unknown key `tls-logins`; did you mean `tls_logins`?
-            /etc/rdpmux.toml:3: unknown key `xyzzy`; valid keys: admin_socket, default_desktop, discover, grant, layout, limits, listen, login_domains, nla, reconnect, server_names, state_dir, tls, tls_logins, vm
+            /etc/rdpmux.toml:3: unknown key `xyzzy`; valid keys: admin_socket, default_desktop, discover, grant, layout, librdpmux, limits, listen, login_domains, nla, reconnect, server_names, state_dir, tls, tls_logins, vm
             /etc/rdpmux.toml:4: unknown key `vms`; did you mean `vm`?
             /etc/rdpmux.toml:7: unknown key `qpm` in [[vm]]; did you mean `qmp`?
-            /etc/rdpmux.toml:8: unknown key `listen` in [[vm]]; it belongs to the top of the file
+            /etc/rdpmux.toml:8: unknown key `listen` in [[vm]]; it belongs to the top of the file or [librdpmux]
             /etc/rdpmux.toml:10: unknown key `qmp` in [limits]; it belongs to [[vm]] or [[discover]]
             /etc/rdpmux.toml:11: unknown key `sesions` in [limits]; did you mean `sessions`?"#]],
     );
@@ -201,7 +201,7 @@ fn an_unknown_layout_is_refused_with_those_that_there_are() {
 fn there_must_be_something_to_serve_and_the_default_must_exist() {
     check(
         "",
-        expect!["/etc/rdpmux.toml: there is nothing to serve; add a [[vm]] or a [[discover]] section"],
+        expect!["/etc/rdpmux.toml: there is nothing to serve; add a [[vm]], a [[discover]] or a [librdpmux] section"],
     );
     check(
         &format!("default_desktop = \"wbe1\"\n{VM}"),
@@ -294,9 +294,14 @@ fn every_setting_of_the_table_is_read_and_has_its_true_default() {
     }
     toml::from_str::<raw::File>(&text).expect("the same keys on both sides");
 
+    // A section that is a feature: without it the feature is off.
+    let text = format!("{VM}[librdpmux]\n{}", defaults_of("librdpmux"));
+    let config = Config::parse(&text, Path::new("x")).expect("defaults are valid");
+    assert_eq!(config.librdpmux, Some(Librdpmux::default()));
+
     let defaults: String = settings::SECTIONS
         .iter()
-        .filter(|section| section.form != settings::Form::List)
+        .filter(|section| section.form != settings::Form::List && section.name != "librdpmux")
         .flat_map(|section| {
             let lines = section
                 .settings
@@ -315,4 +320,35 @@ fn every_setting_of_the_table_is_read_and_has_its_true_default() {
     let absent = Config::parse(VM, Path::new("x")).expect("valid");
     assert_eq!(format!("{written:?}"), format!("{absent:?}"));
     assert!(reference().contains("handshakes_per_address = 32"));
+}
+
+/// The lines of a section with its defaults.
+fn defaults_of(name: &str) -> String {
+    let section = settings::SECTIONS.iter().find(|section| section.name == name);
+    let settings = section.expect("there").settings.iter();
+    settings.map(|s| format!("{} = {}\n", s.key, s.default)).collect()
+}
+
+#[test]
+fn librdpmux_is_off_without_its_section_and_checked_with_it() {
+    assert_eq!(Config::parse(VM, Path::new("x")).expect("valid").librdpmux, None);
+    let text = "[librdpmux]\nbus = \"unix:path=/run/x.sock\"\nlisten = \"::\"\nfirst_port = 5000\nsocket = \"mux.sock\"\nno_auth = true\n";
+    let config = Config::parse(text, Path::new("/etc/rdpmux/rdpmux.toml")).expect("valid");
+    let section = config.librdpmux.expect("there");
+    assert_eq!(section.bus, Bus::Address("unix:path=/run/x.sock".into()));
+    assert_eq!((section.listen.to_string().as_str(), section.first_port), ("::", 5000));
+    assert_eq!(section.sockets.socket.endpoint(), "ipc:///etc/rdpmux/mux.sock");
+    assert!(section.no_auth);
+    check(
+        "[librdpmux]\nbus = \"session\"\nlisten = \"0.0.0.0:3901\"\nfirst_port = 0\nsocket = \"@\"\nfirst_prot = 1\n",
+        expect!["/etc/rdpmux.toml:6: unknown key `first_prot` in [librdpmux]; did you mean `first_port`?"],
+    );
+    check(
+        "[librdpmux]\nbus = \"session\"\nlisten = \"0.0.0.0:3901\"\nfirst_port = 0\nsocket = \"@\"\n",
+        expect![[r#"
+            /etc/rdpmux.toml:2: `librdpmux.bus` takes system, or a D-Bus address such as unix:path=/run/x.sock, not `session`
+            /etc/rdpmux.toml:3: `librdpmux.listen` takes an address without a port such as 127.0.0.1 or ::, not `0.0.0.0:3901`
+            /etc/rdpmux.toml:4: `librdpmux.first_port` takes 1 to 65535, not 0
+            /etc/rdpmux.toml:5: `librdpmux.socket` needs a name after the @"#]],
+    );
 }

@@ -29,6 +29,8 @@ struct Shown {
     handle: DesktopHandle,
     /// The switches of its machine.
     power: Option<PowerPort>,
+    /// Another name by which clients may ask for it.
+    alias: Option<DesktopName>,
 }
 
 /// Keeps one desktop on the board. A later desktop of the same name is not taken down by an earlier one's ticket.
@@ -48,10 +50,21 @@ impl Board {
         })
     }
 
-    pub(super) fn publish(board: &Arc<Self>, handle: DesktopHandle, power: Option<PowerPort>) -> Ticket {
+    /// Puts a desktop up. An `alias` counts only while no desktop has it as its name.
+    pub(super) fn publish(
+        board: &Arc<Self>,
+        handle: DesktopHandle,
+        power: Option<PowerPort>,
+        alias: Option<DesktopName>,
+    ) -> Ticket {
         let name = handle.name().clone();
         let serial = board.next_serial.fetch_add(1, Ordering::Relaxed);
-        let shown = Shown { serial, handle, power };
+        let shown = Shown {
+            serial,
+            handle,
+            power,
+            alias,
+        };
         board.desktops.write().insert(name.clone(), shown);
         board.changed.send_replace(());
         Ticket {
@@ -63,6 +76,17 @@ impl Board {
 
     pub(super) fn replace_policy(&self, policy: Policy) {
         *self.policy.write() = policy;
+    }
+
+    fn shown<T>(&self, name: &DesktopName, then: impl FnOnce(&Shown) -> T) -> Option<T> {
+        let desktops = self.desktops.read();
+        let by_alias = || desktops.values().find(|shown| shown.alias.as_ref() == Some(name));
+        desktops.get(name).or_else(by_alias).map(then)
+    }
+
+    /// Whether a desktop has that very name.
+    pub(crate) fn has(&self, name: &DesktopName) -> bool {
+        self.desktops.read().contains_key(name)
     }
 
     /// Viewers of all heads of a machine.
@@ -77,7 +101,7 @@ impl Board {
 
     /// The switches of the machine behind a desktop, if it has any.
     pub(crate) fn power(&self, name: &DesktopName) -> Option<PowerPort> {
-        self.desktops.read().get(name)?.power.clone()
+        self.shown(name, |shown| shown.power.clone())?
     }
 
     /// Names of the desktops that can be reached, in alphabetical order.
@@ -88,7 +112,7 @@ impl Board {
     }
 
     /// Resolves when `done` is true of the names on the board; looks at it after each change. Cancel-safe.
-    pub(super) async fn wait_until(&self, done: impl Fn(&[DesktopName]) -> bool) {
+    pub(crate) async fn wait_until(&self, done: impl Fn(&[DesktopName]) -> bool) {
         let mut changed = self.changed.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
         while !done(&self.names()) && changed.changed().await.is_ok() {}
@@ -111,7 +135,7 @@ impl Drop for Ticket {
 
 impl Directory for Board {
     fn find(&self, name: &DesktopName) -> Option<DesktopHandle> {
-        self.desktops.read().get(name).map(|shown| shown.handle.clone())
+        self.shown(name, |shown| shown.handle.clone())
     }
 
     /// The configured desktop, else the first head of the only machine.

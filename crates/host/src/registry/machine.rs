@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rdpmux_guest::{GuestEvent, GuestSpec, GuestTask, HeadPort, qemu};
 use rdpmux_model::DesktopName;
+use rdpmux_server::typing::Layout;
 use rdpmux_server::{
     ClipboardHub, Desktop, DesktopSource, GuestClipboard, HeadSource, Heads, Peripherals, SoundHub, SoundSource,
 };
@@ -19,8 +20,21 @@ use crate::task::TaskGuard;
 /// Events of a backend that may wait; a backend waits for room, so nothing is lost.
 const EVENTS: usize = 16;
 
-pub(super) struct Machine {
-    name: DesktopName,
+/// How a machine's screens are offered.
+#[derive(Debug, Clone)]
+pub(crate) struct Screens {
+    /// Name of the first desktop, without `/`.
+    pub(crate) name: DesktopName,
+    /// Another name by which clients may ask, likewise.
+    pub(crate) alias: Option<DesktopName>,
+    /// Whether viewers may change the sizes of its heads.
+    pub(crate) resize: bool,
+    /// The keyboard layout that its system is set to.
+    pub(crate) layout: Option<Layout>,
+}
+
+struct Machine {
+    screens: Screens,
     board: Arc<Board>,
     heads: HashMap<u32, (Desktop, Ticket)>,
     /// What joins the desktops.
@@ -31,25 +45,38 @@ pub(super) struct Machine {
     guest: GuestTask,
 }
 
-impl Machine {
-    /// Starts the backend and the task that follows it.
-    pub(super) fn start(machine: &config::Machine, board: Arc<Board>) -> TaskGuard {
-        let (sender, events) = mpsc::channel(EVENTS);
-        let title = machine.name.as_str().to_owned();
-        let guest = rdpmux_guest::spawn(spec(&machine.source), title, sender);
-        let peripherals = peripherals(machine, guest.peripherals());
-        let machine = Self {
-            name: machine.name.clone(),
-            board,
-            heads: HashMap::new(),
-            together: Heads::new(machine.name.clone(), machine.resize),
-            uuid: None,
-            peripherals,
-            guest,
-        };
-        TaskGuard::spawn(machine.run(events))
-    }
+/// Starts the backend of a configured machine and the task that follows it.
+pub(super) fn start(machine: &config::Machine, board: Arc<Board>) -> TaskGuard {
+    let screens = Screens {
+        name: machine.name.clone(),
+        alias: None,
+        resize: machine.resize,
+        layout: machine.layout,
+    };
+    TaskGuard::spawn(follow(screens, spec(&machine.source), board))
+}
 
+/// Starts a backend. The future follows it and ends when the backend does; its desktops end with the future.
+pub(crate) fn follow(
+    screens: Screens,
+    spec: GuestSpec,
+    board: Arc<Board>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let (sender, events) = mpsc::channel(EVENTS);
+    let guest = rdpmux_guest::spawn(spec, screens.name.as_str().to_owned(), sender);
+    let machine = Machine {
+        board,
+        heads: HashMap::new(),
+        together: Heads::new(screens.name.clone(), screens.resize),
+        uuid: None,
+        peripherals: peripherals(&screens, guest.peripherals()),
+        guest,
+        screens,
+    };
+    machine.run(events)
+}
+
+impl Machine {
     async fn run(mut self, mut events: mpsc::Receiver<GuestEvent>) {
         while let Some(event) = events.recv().await {
             self.on_event(event);
@@ -61,27 +88,27 @@ impl Machine {
             GuestEvent::Identified { name, uuid } => self.identified(name, uuid),
             GuestEvent::HeadAdded(port) => self.add_head(port),
             GuestEvent::HeadRemoved { index } => self.remove_head(index),
-            GuestEvent::Notice(notice) => debug!(desktop = %self.name, ?notice, "machine changed state"),
+            GuestEvent::Notice(notice) => debug!(desktop = %self.screens.name, ?notice, "machine changed state"),
         }
     }
 
     fn identified(&mut self, name: Option<String>, uuid: Option<String>) {
-        debug!(desktop = %self.name, ?name, ?uuid, "machine identified");
-        if let Some(name) = name.filter(|name| !name.eq_ignore_ascii_case(self.name.as_str())) {
-            warn!(desktop = %self.name, machine = ?name, "the machine calls itself differently; clients reach it by the desktop's name");
+        debug!(desktop = %self.screens.name, ?name, ?uuid, "machine identified");
+        if let Some(name) = name.filter(|name| !name.eq_ignore_ascii_case(self.screens.name.as_str())) {
+            warn!(desktop = %self.screens.name, machine = ?name, "the machine calls itself differently; clients reach it by the desktop's name");
         }
         if let (Some(before), Some(now)) = (&self.uuid, &uuid)
             && before != now
         {
-            warn!(desktop = %self.name, ?before, ?now, "another machine answers now behind this desktop");
+            warn!(desktop = %self.screens.name, ?before, ?now, "another machine answers now behind this desktop");
         }
         self.uuid = uuid.or(self.uuid.take());
     }
 
     fn add_head(&mut self, port: HeadPort) {
         let index = port.index;
-        let Some(name) = head_name(&self.name, index) else {
-            warn!(desktop = %self.name, head = index, "the name is too long for a further head, which is left out");
+        let Some(name) = head_name(&self.screens.name, index) else {
+            warn!(desktop = %self.screens.name, head = index, "the name is too long for a further head, which is left out");
             return;
         };
         info!(desktop = %name, label = ?port.label, "desktop added");
@@ -101,7 +128,9 @@ impl Machine {
         // The old desktop of that head, if any, ends before the new one is shown.
         self.remove_head(index);
         let desktop = Desktop::spawn(name, source);
-        let ticket = Board::publish(&self.board, desktop.handle(), self.guest.peripherals().power.clone());
+        let power = self.guest.peripherals().power.clone();
+        let alias = self.screens.alias.as_ref().and_then(|alias| head_name(alias, index));
+        let ticket = Board::publish(&self.board, desktop.handle(), power, alias);
         self.heads.insert(index, (desktop, ticket));
     }
 
@@ -113,7 +142,7 @@ impl Machine {
 }
 
 /// Joins what the backend has besides heads with the server.
-fn peripherals(machine: &config::Machine, guest: &rdpmux_guest::Peripherals) -> Peripherals {
+fn peripherals(machine: &Screens, guest: &rdpmux_guest::Peripherals) -> Peripherals {
     let sound = guest.sound.clone().map(|port| SoundSource {
         played: port.played,
         recording: port.recording,

@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 pub(crate) use board::Board;
 pub use discover::{PatternError, SocketPattern};
 pub use grants::Grant;
+pub(crate) use machine::{Screens, follow};
 
 use crate::config::{Config, Machine, Source};
 use crate::task::TaskGuard;
@@ -168,7 +169,7 @@ impl Follower {
     }
 
     fn add(&mut self, machine: Machine) {
-        let task = machine::Machine::start(&machine, self.board.clone());
+        let task = machine::start(&machine, self.board.clone());
         self.running.insert(
             machine.name.clone(),
             Running {
@@ -184,7 +185,7 @@ impl Follower {
             if running.restarts < RESTARTS {
                 running.restarts += 1;
                 error!(machine = %running.machine.name, restarts = running.restarts, "machine's task ended; starting it again");
-                running.task = machine::Machine::start(&running.machine, self.board.clone());
+                running.task = machine::start(&running.machine, self.board.clone());
             }
         }
     }

@@ -1,6 +1,7 @@
 //! `rdpmux check`: everything that `serve` would stumble over, without serving.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -54,6 +55,12 @@ impl Check {
         certificate(&config, &mut findings);
         users(&config, &mut findings);
         machines(&config, &mut findings);
+        if let Some(section) = &config.librdpmux {
+            findings.note(format!(
+                "librdpmux: hypervisors register over D-Bus, which is not looked at; own ports are from {} on",
+                SocketAddr::new(section.listen, section.first_port)
+            ));
+        }
         output::write(&findings.text)?;
         Ok(if findings.faults == 0 {
             ExitCode::SUCCESS

@@ -1,9 +1,11 @@
 //! The commands, one file each. To add one: a file here, a variant of [`Command`], and its line in `run`.
 
 mod check;
+mod compat;
 mod demo;
 mod disconnect;
 mod keys;
+mod man;
 mod operator;
 mod power;
 mod rdp_file;
@@ -63,6 +65,7 @@ pub(crate) enum Command {
     Power(power::Power),
     Screenshot(screenshot::Screenshot),
     RdpFile(rdp_file::MakeRdpFile),
+    Man(man::Man),
     Version(version::Version),
 }
 
@@ -80,6 +83,7 @@ impl Command {
             Self::Power(command) => command.run(),
             Self::Screenshot(command) => command.run(),
             Self::RdpFile(command) => command.run(),
+            Self::Man(command) => command.run(),
             Self::Version(command) => command.run(),
         }
     }
@@ -87,7 +91,7 @@ impl Command {
     /// What is logged without `--log` and `RUST_LOG`: the daemon tells what it does, the others only what goes wrong.
     pub(crate) fn default_log(&self) -> &'static str {
         match self {
-            Self::Serve(_) => "info",
+            Self::Serve(serve) => serve.default_log(),
             _ => "warn",
         }
     }
@@ -95,7 +99,7 @@ impl Command {
 
 /// Reads the command line; help and version end the process with 0, a mistake is a [`Usage`] error.
 pub(crate) fn parse() -> anyhow::Result<Cli> {
-    Cli::try_parse().or_else(|error| {
+    Cli::try_parse_from(compat::translated(std::env::args_os())).or_else(|error| {
         if error.use_stderr() {
             // clap's own message has the usage line and the nearest argument.
             eprint!("{error}");

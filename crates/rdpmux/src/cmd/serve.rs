@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, warn};
 
 use super::ConfigFile;
+use super::compat::Compat;
 use crate::output;
 use crate::serving::{self, StopSignals};
 
@@ -25,6 +26,8 @@ use crate::serving::{self, StopSignals};
 pub(crate) struct Serve {
     #[command(flatten)]
     config: ConfigFile,
+    #[command(flatten)]
+    compat: Compat,
     /// Print one line of JSON when listening
     #[arg(long)]
     json: bool,
@@ -40,7 +43,7 @@ fn config_page() -> String {
 
 impl Serve {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let config = self.config.load()?;
+        let config = self.load()?;
         let users = Arc::new(Users::from_file(&config.users_path())?);
         let identity = Identity::load(&config)?;
         warn_of(&config, &users);
@@ -52,6 +55,15 @@ impl Serve {
             self.follow(daemon, signals, hangup).await
         })?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn load(&self) -> anyhow::Result<Config> {
+        let as_file = || self.config.load();
+        self.compat.config(&self.config.config).unwrap_or_else(as_file)
+    }
+
+    pub(super) fn default_log(&self) -> &'static str {
+        self.compat.log().unwrap_or("info")
     }
 
     async fn follow(&self, mut daemon: Daemon, mut signals: StopSignals, mut hangup: Signal) -> anyhow::Result<()> {
@@ -68,7 +80,7 @@ impl Serve {
     }
 
     fn reload(&self, daemon: &Daemon) {
-        match self.config.load() {
+        match self.load() {
             Ok(config) => daemon.reload(&config),
             Err(error) => error!(%error, "configuration not read again; the old one stays in force"),
         }
