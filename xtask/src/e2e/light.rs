@@ -273,7 +273,10 @@ impl DvcProcessor for Blind {
     }
 
     fn start(&mut self, _: u32) -> PduResult<Vec<DvcMessage>> {
-        let offer = egfx::CapabilitiesAdvertisePdu::from_typed(&Offer.capabilities());
+        // H.264 too, as FreeRDP 3's `/gfx`, so that it follows the same stream; what it shows is not looked at.
+        let offer = egfx::CapabilitiesAdvertisePdu::from_typed(&[egfx::CapabilitySet::V10_7 {
+            flags: egfx::CapabilitiesV107Flags::empty(),
+        }]);
         Ok(vec![Box::new(egfx::GfxPdu::CapabilitiesAdvertise(offer))])
     }
 
@@ -305,7 +308,7 @@ impl DvcProcessor for Blind {
     }
 }
 
-/// What all of them offer: everything but H.264, as FreeRDP's `/gfx`.
+/// What those that look offer: everything but H.264, which IronRDP does not decode.
 struct Offer;
 
 impl GraphicsPipelineHandler for Offer {
