@@ -2,8 +2,9 @@
 //! and wrong calls are told instead of crashing.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use rdpmux_wire::v6::Features;
 use rdpmux_wire::{v5, v6};
@@ -12,134 +13,10 @@ use tempfile::TempDir;
 use crate::bus::Bus;
 use crate::daemon::{Five, Listener, Six, UUID, has_memory_5, memory_5, number};
 
-/// Declares and calls every function of the old header, as old programs do.
-const OLD_CALLS: &str = r#"
-#include <rdpmux.h>
-static void kb(uint32_t keycode, uint32_t flags) { (void)keycode; (void)flags; }
-static void mouse(uint32_t x, uint32_t y, uint32_t flags) { (void)x; (void)y; (void)flags; }
-int main(void)
-{
-    InputEventCallbacks cb = { .mux_receive_kb = kb, .mux_receive_mouse = mouse };
-    char *path = NULL;
-    MuxDisplay *display = mux_init_display_struct("6f9619ff-8b86-d011-b42d-00cf4fc964ff");
-    assert(display != NULL);
-    bool (*get)(const char *, const char *, char **, int, uint16_t, const char *) = mux_get_socket_path;
-    bool (*con)(const char *) = mux_connect;
-    void *(*loop)(void *) = mux_mainloop;
-    void *(*buffer)(void *) = mux_display_buffer_update_loop;
-    void (*sw)(pixman_image_t *) = mux_display_switch;
-    uint32_t (*refresh)() = mux_display_refresh;
-    mux_register_event_callbacks(cb);
-    mux_out_loop();
-    assert(buffer(NULL) == NULL && get && con && loop && sw && refresh && path == NULL);
-    mux_display_update(0, 0, 1, 1);
-    mux_cleanup(display);
-    return 0;
-}
-"#;
-
-/// Wrong calls; the process has to live through all of them.
-const WRONG_CALLS: &str = r#"
-#include <rdpmux.h>
-int main(void)
-{
-    char *path = NULL;
-    pixman_image_t *image = pixman_image_create_bits(PIXMAN_x8r8g8b8, 64, 64, NULL, 0);
-    pixman_image_t *gray = pixman_image_create_bits(PIXMAN_a8, 64, 64, NULL, 0);
-    mux_display_update(0, 0, 1, 1);
-    mux_display_switch(image);
-    assert(mux_display_refresh() == 30);
-    assert(mux_mainloop(NULL) == NULL);
-    assert(!mux_connect("ipc://@/tmp/nobody"));
-    assert(!mux_get_socket_path("a.b", "/a", &path, 1, 0, NULL));
-    mux_cleanup(NULL);
-    assert(mux_init_display_struct(NULL) == NULL);
-    assert(mux_init_display_struct("6f9619ff-8b86-d011-b42d-00cf4fc964f") == NULL);
-    MuxDisplay *display = mux_init_display_struct("6f9619ff-8b86-d011-b42d-00cf4fc964ff");
-    assert(display);
-    assert(mux_mainloop(NULL) == NULL);
-    assert(mux_display_refresh() == 30);
-    mux_display_update(0, 0, 1, 1);
-    mux_display_switch(NULL);
-    mux_display_switch(gray);
-    mux_display_switch(image);
-    mux_display_update(0, 0, -1, 1);
-    assert(!mux_connect(NULL) && !mux_connect("") && !mux_connect("ipc://@/tmp/nobody-there"));
-    assert(!mux_get_socket_path(NULL, "/a", &path, 1, 0, NULL));
-    assert(!mux_get_socket_path("a.b", NULL, &path, 1, 0, NULL));
-    assert(!mux_get_socket_path("a.b", "/a", NULL, 1, 0, NULL));
-    assert(!mux_get_socket_path("org.RDPMux.RDPMux", "/a", &path, -1, 0, NULL));
-    assert(!mux_get_socket_path("no name", "no path", &path, 1, 0, NULL));
-    assert(!mux_allow_protocol(7, 0));
-    mux_cleanup((MuxDisplay *)image);
-    mux_cleanup(display);
-    mux_cleanup(display);
-    mux_display_update(0, 0, 1, 1);
-    pixman_image_unref(image);
-    pixman_image_unref(gray);
-    puts("alive");
-    return 0;
-}
-"#;
-
-/// Protocol 6 from C: two heads, all that can be set, events in their new form, and in the old one after that. Ends after
-/// pixels were taken away from under it.
-const PROTOCOL_6: &str = r#"
-#include <pthread.h>
-#include <sys/mman.h>
-#include <rdpmux.h>
-static volatile int went_on;
-static void kb(uint32_t code, uint32_t flags) { printf("kb %u %u\n", code, flags); fflush(stdout); }
-static void mouse(uint32_t x, uint32_t y, uint32_t flags)
-{
-    printf("mouse %u %u %u\n", x, y, flags);
-    fflush(stdout);
-    went_on = flags == 0x1000;
-}
-static void event(const MuxEvent *e, void *data)
-{
-    assert(data == &went_on);
-    printf("event %u head %u at %d %d code %u on %d length %zu\n", e->kind, e->head, e->x, e->y, e->code, e->is_on, e->length);
-    fflush(stdout);
-    if (e->kind == MUX_EVENT_CLIPBOARD_REQUEST)
-        assert(mux_clipboard_give(e->code, "text"));
-    if (e->kind == MUX_EVENT_CHARACTER)
-        mux_register_event_handler(NULL, NULL);
-}
-int main(int argc, char **argv)
-{
-    assert(argc == 2);
-    assert(mux_init_display_struct("6f9619ff-8b86-d011-b42d-00cf4fc964ff"));
-    assert(mux_allow_protocol(6, MUX_TAKES_CLIPBOARD));
-    assert(mux_connect(argv[1]));
-    mux_register_event_callbacks((InputEventCallbacks){kb, mouse});
-    mux_register_event_handler(event, (void *)&went_on);
-    size_t size = 256 * 256 * 4;
-    uint32_t *bits = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    pixman_image_t *image = pixman_image_create_bits(PIXMAN_x8r8g8b8, 256, 256, bits, 1024);
-    mux_display_switch(image);
-    mux_head_switch(1, image);
-    const uint8_t cursor[4 * 4] = {1, 2, 3, 4};
-    mux_set_cursor(1, 2, 2, 1, 1, cursor);
-    mux_set_leds(MUX_LOCK_CAPS);
-    mux_set_absolute_mouse(false);
-    pthread_t loop;
-    assert(pthread_create(&loop, NULL, mux_mainloop, NULL) == 0);
-    while (!went_on)
-        usleep(1000);
-    assert(mux_clipboard_offer(true) == 1);
-    assert(!mux_sound_rate(48000));
-    munmap(bits, size);
-    mux_head_update(1, 0, 0, 256, 256);
-    assert(mux_head_refresh(1) == 30);
-    mux_head_gone(1);
-    mux_cleanup(NULL);
-    assert(pthread_join(loop, NULL) == 0);
-    pixman_image_unref(image);
-    puts("alive");
-    return 0;
-}
-"#;
+const OLD_CALLS: &str = include_str!("programs/old.c");
+const WRONG_CALLS: &str = include_str!("programs/wrong.c");
+const PROTOCOL_6: &str = include_str!("programs/six.c");
+const CLEANUP_INSIDE: &str = include_str!("programs/inside.c");
 
 /// Formats of `moving.c`, their codes, and the eight colours of its columns as bytes in memory, `[blue, green, red]` lit.
 const FORMATS: [(&str, u32, usize); 8] = [
@@ -231,6 +108,28 @@ fn run(program: &Path, folder: &Path) -> Output {
     command.output().expect("it runs")
 }
 
+/// A program that does not outlive its test.
+struct Running(Child);
+
+impl Running {
+    /// Waits for its end, which has to be a good one; what it said.
+    fn end(mut self) -> String {
+        let mut output = String::new();
+        let mut pipe = self.0.stdout.take().expect("a pipe");
+        pipe.read_to_string(&mut output).expect("text");
+        let status = self.0.wait().expect("ended");
+        assert!(status.success(), "{status}: {output}");
+        output
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_program_of_the_old_header_links_to_both_forms_of_the_library() {
     let folder = installed();
@@ -311,7 +210,7 @@ fn the_c_example_shows_all_formats_and_echoes_input() {
         command
             .args(["--port", "4000", "--auth", "/etc/sam"])
             .stdout(Stdio::piped());
-        let mut child = command.spawn().expect("it runs");
+        let child = Running(command.spawn().expect("it runs"));
         let mut daemon = Five::accept(&listener);
         let registered = bus.registered();
         assert_eq!(registered, (id, 5, UUID.to_owned(), 4000, "/etc/sam".to_owned()));
@@ -341,14 +240,10 @@ fn the_c_example_shows_all_formats_and_echoes_input() {
             y: 6,
             flags: v5::mouse::MOVE,
         });
-        let pid = rustix::process::Pid::from_child(&child);
+        let pid = rustix::process::Pid::from_child(&child.0);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it lives");
         while daemon.next().is_some_and(|message| message != v5::ToDaemon::Shutdown) {}
-        let status = child.wait().expect("ended");
-        let mut output = String::new();
-        let mut pipe = child.stdout.take().expect("a pipe");
-        std::io::Read::read_to_string(&mut pipe, &mut output).expect("text");
-        assert!(status.success(), "{output}");
+        let output = child.end();
         assert!(
             output.contains("key 30 16384\n") && output.ends_with("bye\n"),
             "{output}"
@@ -370,6 +265,30 @@ fn compare(format: &str, memory: &[u8], width: usize, bytes: usize) {
             assert_eq!(lit(format, pixel), expected, "{format} {x} {y}");
         }
     }
+}
+
+#[test]
+fn a_program_may_end_everything_from_inside_of_a_callback() {
+    let folder = installed();
+    let text = source(folder.path(), "inside.c", CLEANUP_INSIDE);
+    let program = compile(&text, folder.path(), "inside", "");
+    let listener = Listener::new();
+    let mut command = Command::new(&program);
+    command.arg(listener.path_5()).env("LD_LIBRARY_PATH", folder.path());
+    let child = Running(command.stdout(Stdio::piped()).spawn().expect("it runs"));
+    for _ in 0..2 {
+        let mut daemon = Five::accept(&listener);
+        // No callback for a mouse is no mistake.
+        let (x, y, flags) = (1, 2, v5::mouse::MOVE);
+        daemon.tell(v5::ToGuest::Mouse { x, y, flags });
+        daemon.tell(v5::ToGuest::Keyboard {
+            code: 30,
+            flags: v5::keyboard::DOWN,
+        });
+        assert_eq!(daemon.next(), Some(v5::ToDaemon::Shutdown));
+        assert_eq!(daemon.next(), None);
+    }
+    assert_eq!(child.end(), "alive\n");
 }
 
 #[test]
