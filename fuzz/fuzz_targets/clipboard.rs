@@ -1,20 +1,17 @@
 //! Any messages of a client on the clipboard channel, while the server asks, answers and announces: nothing ends the
 //! session, and what is put out stays bounded.
-#![no_main]
 
-use std::sync::Arc;
+use crate::client;
 
-use libfuzzer_sys::fuzz_target;
-use rdpmux_engine::codec::zgfx::Zgfx;
-use rdpmux_model::{ClipboardFormat, FilePart, FileRequest, Size};
-use rdpmux_rdp::{ClipboardEvent, Coders, Handshake, HandshakeConfig, Session, SessionEvent, Step};
+use client::{CLIENT, send_data, whole};
+use rdpmux_model::{ClipboardFormat, FilePart, FileRequest};
+use rdpmux_rdp::{ClipboardEvent, Session, SessionEvent};
 
-/// A client with `drdynvc`, which is renamed to a client with `cliprdr`.
-static CLIENT: &[u8] = include_bytes!("session_client.bin");
 const CLIPBOARD: u16 = 1004;
 /// Bytes that content may have here.
 const LIMIT: usize = 300;
 
+/// The client's `drdynvc` is renamed.
 fn session() -> Session {
     let mut client = CLIENT.to_vec();
     let at = client
@@ -22,34 +19,11 @@ fn session() -> Session {
         .position(|name| name == b"drdynvc\0")
         .expect("a recorded client");
     client[at..at + 7].copy_from_slice(b"cliprdr");
-    let mut handshake = Handshake::new(HandshakeConfig {
-        nla: true,
-        tls: true,
-        coders: Arc::new(|| Coders {
-            bulk: Box::new(Zgfx::new()),
-            raster: None,
-        }),
-        video: false,
-        surface_codecs: rdpmux_rdp::SurfaceCodecs {
-            nscodec: false,
-            qoi: false,
-            qoiz: false,
-        },
-    });
-    let (mut data, mut out) = (&client[..], Vec::new());
-    loop {
-        let (used, step) = handshake.feed(data, &mut out).expect("a recorded client");
-        data = &data[used..];
-        match step {
-            Step::UpgradeTls => handshake.tls_done(),
-            Step::ChooseDesktop(_) => handshake.set_desktop(Size::new(800, 600)),
-            Step::Established => return handshake.into_session().expect("it is established"),
-            step => panic!("{step:?}"),
-        }
-    }
+    client::session(&client)
 }
 
-fuzz_target!(|data: &[u8]| {
+/// One input.
+pub fn fuzz(data: &[u8]) {
     let mut session = session();
     assert!(session.clipboard_start());
     let (mut events, mut out) = (Vec::new(), Vec::new());
@@ -74,7 +48,7 @@ fuzz_target!(|data: &[u8]| {
             _ => whole(body),
         };
         let used = session
-            .feed(&send_data(&chunk), &mut events, &mut out)
+            .feed(&send_data(CLIPBOARD, &chunk), &mut events, &mut out)
             .expect("it never ends a session");
         assert!(used > 0);
         for event in events.drain(..) {
@@ -92,7 +66,7 @@ fuzz_target!(|data: &[u8]| {
         assert!(out.len() <= 8000);
         out.clear();
     }
-});
+}
 
 fn check(event: &SessionEvent) {
     match event {
@@ -137,19 +111,4 @@ fn serve(session: &mut Session, body: &[u8]) {
         4 => session.clipboard_answer_file(number(2), content),
         _ => session.clipboard_lock(number(1)),
     }
-}
-
-/// One chunk that is a whole message.
-fn whole(message: &[u8]) -> Vec<u8> {
-    [&(message.len() as u32).to_le_bytes()[..], &3_u32.to_le_bytes(), message].concat()
-}
-
-fn send_data(body: &[u8]) -> Vec<u8> {
-    let total = 7 + 8 + body.len();
-    let mut pdu = vec![3, 0, (total >> 8) as u8, total as u8, 2, 0xF0, 0x80, 25 << 2, 0, 6];
-    pdu.extend_from_slice(&CLIPBOARD.to_be_bytes());
-    pdu.push(0x70);
-    pdu.extend_from_slice(&(0x8000 | body.len() as u16).to_be_bytes());
-    pdu.extend_from_slice(body);
-    pdu
 }

@@ -1,13 +1,12 @@
 //! Any pictures, one after the other over one connection, come back exactly through a foreign ClearCodec decoder: also
 //! after resets, and with few colours, which fill the caches of columns.
-#![no_main]
 
 use ironrdp_graphics::clearcodec::ClearCodecDecoder;
-use libfuzzer_sys::fuzz_target;
 use rdpmux_engine::codec::clear::Clear;
 use rdpmux_model::{RasterCompressor, Size};
 
-fuzz_target!(|data: &[u8]| {
+/// One input.
+pub fn fuzz(data: &[u8]) {
     let (mut ours, mut theirs) = (Clear::new(), ClearCodecDecoder::new());
     let mut rest = data;
     // Five bytes say how a picture is made of all bytes behind them; the next picture starts a little later, so that a
@@ -38,4 +37,4 @@ fuzz_target!(|data: &[u8]| {
         rest = &after[after.len().min(3)..];
         rest = &rest[rest.len().saturating_sub(96)..];
     }
-});
+}

@@ -1,7 +1,5 @@
 //! Pictures of any size, form, room and moment of restart become H.264 that a decoder reads at once, or nothing.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource as _;
 use rdpmux_engine::VideoForm;
@@ -9,7 +7,8 @@ use rdpmux_engine::codec::h264::Stream;
 use rdpmux_model::Size;
 use rdpmux_pixel::Rows;
 
-fuzz_target!(|input: &[u8]| {
+/// One input.
+pub fn fuzz(input: &[u8]) {
     let Some((&[w0, w1, h0, h1, steps @ ..], pixels)) = input.split_first_chunk::<8>() else {
         return;
     };
@@ -58,4 +57,4 @@ fuzz_target!(|input: &[u8]| {
             assert!(width >= size.width as usize && height >= size.height as usize);
         }
     }
-});
+}

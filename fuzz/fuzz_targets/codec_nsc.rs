@@ -1,11 +1,10 @@
 //! Any pixels as NSCodec at any quality: every plane has its size, and at the best one every colour is within 2.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use rdpmux_engine::codec::nsc::{self, Order, Quality};
 use rdpmux_pixel::Rows;
 
-fuzz_target!(|data: &[u8]| {
+/// One input.
+pub fn fuzz(data: &[u8]) {
     let Some((&[width, height, step, kind], bytes)) = data.split_first_chunk::<4>() else {
         return;
     };
@@ -37,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
             }
         }
     }
-});
+}
 
 /// The three planes, pixel by pixel where they are not subsampled, else as far as they go.
 fn planes(stream: &[u8], width: usize, height: usize) -> Vec<[u8; 3]> {

@@ -1,11 +1,10 @@
 //! Any pixels come back exactly through a foreign QOI decoder, with and without zstd.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use rdpmux_engine::codec::qoi;
 use rdpmux_pixel::Rows;
 
-fuzz_target!(|data: &[u8]| {
+/// One input.
+pub fn fuzz(data: &[u8]) {
     let Some((&[width, height, step, mask], bytes)) = data.split_first_chunk::<4>() else {
         return;
     };
@@ -31,4 +30,4 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!((header.width as usize, header.height as usize), (width, height));
     let expected = picture.as_chunks::<4>().0.iter().map(|p| [p[2], p[1], p[0]]);
     assert!(back.as_chunks::<3>().0.iter().copied().eq(expected));
-});
+}

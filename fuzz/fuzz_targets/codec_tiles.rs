@@ -1,8 +1,6 @@
 //! Any pixels at any size, scrolled, dragged and back, through every pipeline: nothing panics, foreign decoders read it,
 //! exact pipelines are exact.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use painter::{Painter, widen};
 use rdpmux_engine::{ClientView, Pipeline, Profile, SliceRows, surface};
 use rdpmux_model::{PixelFormat, Point, Rect, Size};
@@ -22,7 +20,8 @@ const PIPELINES: [Pipeline; 8] = [
     Pipeline::Bitmap { bits_per_pixel: 15 },
 ];
 
-fuzz_target!(|data: &[u8]| {
+/// One input.
+pub fn fuzz(data: &[u8]) {
     let Some((&[width, height, x, y, shape], bytes)) = data.split_first_chunk::<5>() else {
         return;
     };
@@ -71,7 +70,7 @@ fuzz_target!(|data: &[u8]| {
         }
         writer.resize(size).expect("a valid size");
     }
-});
+}
 
 fn expected(pixels: &[u8], pipeline: Pipeline) -> Vec<u8> {
     let at_depth = |pixel: &[u8; 4]| {

@@ -1,12 +1,11 @@
 //! Any bytes, in any split into messages, come back through a foreign ZGFX decoder.
-#![no_main]
 
 use ironrdp_graphics::zgfx::Decompressor;
-use libfuzzer_sys::fuzz_target;
 use rdpmux_engine::codec::zgfx::Zgfx;
 use rdpmux_model::BulkCompressor;
 
-fuzz_target!(|data: &[u8]| {
+/// One input.
+pub fn fuzz(data: &[u8]) {
     let (mut ours, mut theirs) = (Zgfx::new(), Decompressor::new());
     let mut rest = data;
     // Two bytes say how long a message is, in steps of 97 bytes of the data repeated as far as needed.
@@ -19,4 +18,4 @@ fuzz_target!(|data: &[u8]| {
         assert!(back == message);
         rest = &after[after.len().min(32 + usize::from(head[1]))..];
     }
-});
+}

@@ -1,7 +1,5 @@
 //! Any bytes as CredSSP. A length prefix cuts them into messages; nobody gets in without the password.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use rdpmux_rdp::{AccountLookup, Credssp, CredsspProtocol, CredsspStep};
 
 struct OneUser;
@@ -12,7 +10,8 @@ impl AccountLookup for OneUser {
     }
 }
 
-fuzz_target!(|data: &[u8]| {
+/// One input.
+pub fn fuzz(data: &[u8]) {
     let protocol = if data.len().is_multiple_of(2) {
         CredsspProtocol::Hybrid
     } else {
@@ -31,4 +30,4 @@ fuzz_target!(|data: &[u8]| {
             Ok((_, CredsspStep::Denied { .. })) | Err(_) => return,
         }
     }
-});
+}

@@ -1,49 +1,17 @@
 //! Any input of a client that is logged in: fast-path and slow-path events, and messages of the touch channel.
-#![no_main]
 
-use std::sync::Arc;
+use crate::client;
 
-use libfuzzer_sys::fuzz_target;
-use rdpmux_engine::codec::zgfx::Zgfx;
-use rdpmux_model::Size;
-use rdpmux_rdp::{Coders, Handshake, HandshakeConfig, Session, Step};
+use client::{CLIENT, send_data, whole};
 
-static CLIENT: &[u8] = include_bytes!("session_client.bin");
 const IO: u16 = 1003;
 const DRDYNVC: u16 = 1004;
 /// Numbers that the server may have given to its dynamic channels.
 const CHANNELS: u8 = 12;
 
-fn session() -> Session {
-    let mut handshake = Handshake::new(HandshakeConfig {
-        nla: true,
-        tls: true,
-        coders: Arc::new(|| Coders {
-            bulk: Box::new(Zgfx::new()),
-            raster: None,
-        }),
-        video: false,
-        surface_codecs: rdpmux_rdp::SurfaceCodecs {
-            nscodec: false,
-            qoi: false,
-            qoiz: false,
-        },
-    });
-    let (mut data, mut out) = (CLIENT, Vec::new());
-    loop {
-        let (used, step) = handshake.feed(data, &mut out).expect("a recorded client");
-        data = &data[used..];
-        match step {
-            Step::UpgradeTls => handshake.tls_done(),
-            Step::ChooseDesktop(_) => handshake.set_desktop(Size::new(800, 600)),
-            Step::Established => return handshake.into_session().expect("it is established"),
-            step => panic!("{step:?}"),
-        }
-    }
-}
-
-fuzz_target!(|data: &[u8]| {
-    let mut session = session();
+/// One input.
+pub fn fuzz(data: &[u8]) {
+    let mut session = client::session(CLIENT);
     let (mut events, mut out) = (Vec::new(), Vec::new());
     session.start(&mut events, &mut out);
     // Version 1, and then every channel is opened but that of the graphics.
@@ -74,7 +42,7 @@ fuzz_target!(|data: &[u8]| {
         assert!(session.cut_surrogates() <= data.len() as u64);
         rest = after;
     }
-});
+}
 
 /// A share data PDU with input events ([MS-RDPBCGR] 2.2.8.1.1.3).
 fn slow(body: &[u8]) -> Vec<u8> {
@@ -86,17 +54,5 @@ fn slow(body: &[u8]) -> Vec<u8> {
 }
 
 fn dynamic(message: &[u8]) -> Vec<u8> {
-    let length = (message.len() as u32).to_le_bytes();
-    send_data(DRDYNVC, &[&length[..], &3_u32.to_le_bytes(), message].concat())
-}
-
-fn send_data(channel: u16, data: &[u8]) -> Vec<u8> {
-    let mut pdu = vec![3, 0, 0, 0, 2, 0xF0, 0x80, 0x64, 0, 1];
-    pdu.extend_from_slice(&channel.to_be_bytes());
-    pdu.push(0x70);
-    pdu.extend_from_slice(&(data.len() as u16 | 0x8000).to_be_bytes());
-    pdu.extend_from_slice(data);
-    let length = pdu.len() as u16;
-    pdu[2..4].copy_from_slice(&length.to_be_bytes());
-    pdu
+    send_data(DRDYNVC, &whole(message))
 }

@@ -1,10 +1,9 @@
 //! Messages of protocol 5, both directions: refused, or understood and written as the same.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use rdpmux_wire::v5::{ToDaemon, ToGuest};
 
-fuzz_target!(|data: &[u8]| {
+/// One input.
+pub fn fuzz(data: &[u8]) {
     if let Ok(message) = ToDaemon::decode(data) {
         let mut written = Vec::new();
         message.encode(&mut written);
@@ -16,4 +15,4 @@ fuzz_target!(|data: &[u8]| {
         message.encode(&mut written);
         assert_eq!(ToGuest::decode(&written), Ok(message));
     }
-});
+}

@@ -1,11 +1,10 @@
 //! A socket of protocol 6, both directions: bytes in pieces become messages that are refused, or understood and written
 //! as the same.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use rdpmux_wire::v6::{Splitter, ToDaemon, ToGuest};
 
-fuzz_target!(|data: &[u8]| {
+/// One input.
+pub fn fuzz(data: &[u8]) {
     let Some((piece, data)) = data.split_first() else {
         return;
     };
@@ -23,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
     }
     // Without the lengths, which a fuzzer seldom gets right.
     check(data);
-});
+}
 
 fn check(body: &[u8]) {
     if let Ok(message) = ToDaemon::decode(body) {

@@ -1,11 +1,10 @@
 //! Any list of monitors, in a connection request and on the display control channel: it is refused, or it can be true.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use rdpmux_model::{MonitorLayout, Rect, Size};
 use rdpmux_rdp::monitors;
 
-fuzz_target!(|data: &[u8]| {
+/// One input.
+pub fn fuzz(data: &[u8]) {
     let Some((&kind, body)) = data.split_first() else {
         return;
     };
@@ -18,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
     if let Some(Ok(layout)) = layout {
         check(&layout);
     }
-});
+}
 
 /// A connection request that ends with both lists.
 fn request(body: &[u8]) -> Vec<u8> {

@@ -1,10 +1,11 @@
 //! Whatever a peer sends to an audio listener: raw bytes, and bodies under a well-formed header of each method.
-#![no_main]
+
+use crate::call;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use libfuzzer_sys::fuzz_target;
+use call::call;
 use parking_lot::Mutex;
 use rdpmux_guest::qemu::audio::{Device, Recorder, Speaker, handle};
 use rdpmux_model::Pcm;
@@ -19,7 +20,8 @@ const METHODS: [(&str, &str); 6] = [
     ("Read", "tt"),
 ];
 
-fuzz_target!(|data: &[u8]| {
+/// One input.
+pub fn fuzz(data: &[u8]) {
     let (played, mut heard) = broadcast::channel(32);
     let (spoken, words) = mpsc::channel(32);
     let (recording, _seen) = watch::channel(None);
@@ -36,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
             &mut recorder
         };
         let message = match METHODS.get(usize::from(method & 0x7F)) {
-            Some((member, signature)) => call(device, member, signature, body),
+            Some((member, signature)) => call((device.path(), device.interface()), (member, signature), body),
             None => body.to_vec(),
         };
         // As in the daemon, the connection ends with the first message that is refused.
@@ -51,35 +53,4 @@ fuzz_target!(|data: &[u8]| {
             samples: Arc::from([1, 2]),
         });
     }
-});
-
-fn call(device: &dyn Device, member: &str, signature: &str, body: &[u8]) -> Vec<u8> {
-    let mut out = vec![b'l', 1, 0, 1];
-    out.extend((body.len() as u32).to_le_bytes());
-    out.extend(5_u32.to_le_bytes());
-    out.extend([0; 4]);
-    for (code, kind, text) in [
-        (1, b'o', device.path()),
-        (2, b's', device.interface()),
-        (3, b's', member),
-    ] {
-        pad(&mut out);
-        out.extend([code, 1, kind, 0]);
-        out.extend((text.len() as u32).to_le_bytes());
-        out.extend(text.as_bytes());
-        out.push(0);
-    }
-    pad(&mut out);
-    out.extend([8, 1, b'g', 0, signature.len() as u8]);
-    out.extend(signature.as_bytes());
-    out.push(0);
-    let fields = (out.len() - 16) as u32;
-    out[12..16].copy_from_slice(&fields.to_le_bytes());
-    pad(&mut out);
-    out.extend(body);
-    out
-}
-
-fn pad(out: &mut Vec<u8>) {
-    out.resize(out.len().next_multiple_of(8), 0);
 }

@@ -1,54 +1,26 @@
 //! Any bytes from a client that is logged in: raw, and with the headers that lead to the inner parsers.
-#![no_main]
+
+use crate::client;
 
 use std::sync::Arc;
 
-use libfuzzer_sys::fuzz_target;
-use rdpmux_engine::codec::clear::Clear;
-use rdpmux_engine::codec::zgfx::Zgfx;
+use client::{CLIENT, send_data, whole};
 use rdpmux_model::{
     Color, EncodedFrame, FrameCommand, Generation, Point, Rect, Size, TilePayload, VideoRegion, VideoStream,
 };
-use rdpmux_rdp::{Coders, FrameWriter, Handshake, HandshakeConfig, Session, SessionEvent, Step};
+use rdpmux_rdp::{ChannelKind, FrameWriter, Session, SessionEvent};
 
-/// A client with `drdynvc` and the graphics pipeline, from its GCC exchange to its font list.
-static CLIENT: &[u8] = include_bytes!("session_client.bin");
 const IO: u16 = 1003;
 const DRDYNVC: u16 = 1004;
 const MESSAGES: u16 = 1005;
 
-fn session() -> Session {
-    let mut handshake = Handshake::new(HandshakeConfig {
-        nla: true,
-        tls: true,
-        coders: Arc::new(|| Coders {
-            bulk: Box::new(Zgfx::new()),
-            raster: Some(Box::new(Clear::new())),
-        }),
-        video: true,
-        surface_codecs: rdpmux_rdp::SurfaceCodecs {
-            nscodec: true,
-            qoi: true,
-            qoiz: true,
-        },
-    });
-    let (mut data, mut out) = (CLIENT, Vec::new());
-    loop {
-        let (used, step) = handshake.feed(data, &mut out).expect("a recorded client");
-        data = &data[used..];
-        match step {
-            Step::UpgradeTls => handshake.tls_done(),
-            Step::ChooseDesktop(_) => handshake.set_desktop(Size::new(800, 600)),
-            Step::Established => return handshake.into_session().expect("it is established"),
-            step => panic!("{step:?}"),
-        }
-    }
-}
-
-fuzz_target!(|data: &[u8]| {
-    let mut session = session();
+/// One input.
+pub fn fuzz(data: &[u8]) {
+    let mut session = client::session(CLIENT);
     let (mut events, mut out) = (Vec::new(), Vec::new());
     let mut writer = None;
+    session.permit_streams();
+    let _ = session.add_channel(ChannelKind::Dynamic, "FUZZ");
     session.start(&mut events, &mut out);
     assert!(
         session.awaits_graphics(),
@@ -70,10 +42,7 @@ fuzz_target!(|data: &[u8]| {
                 draw(&mut writer, body);
                 Vec::new()
             }
-            _ => {
-                let header = (body.len() as u32).to_le_bytes();
-                send_data(DRDYNVC, &[&header[..], &3_u32.to_le_bytes(), body].concat())
-            }
+            _ => send_data(DRDYNVC, &whole(body)),
         };
         out.clear();
         match session.feed(&pdu, &mut events, &mut out) {
@@ -92,11 +61,13 @@ fuzz_target!(|data: &[u8]| {
         }
         rest = after;
     }
-});
+}
 
 fn ask(session: &mut Session, body: &[u8], out: &mut Vec<u8>) {
     for what in body {
-        match what % 4 {
+        match what % 6 {
+            4 => drop(session.echo(body, out)),
+            5 => session.write_channel(0, body, out),
             0 => drop(session.round_trip(out)),
             1 => drop(session.bandwidth_start(out)),
             2 => drop(session.bandwidth_stop(out)),
@@ -174,15 +145,4 @@ fn command(bytes: &[u8; 6]) -> FrameCommand {
             payload: TilePayload::Planar(data),
         },
     }
-}
-
-fn send_data(channel: u16, data: &[u8]) -> Vec<u8> {
-    let mut pdu = vec![3, 0, 0, 0, 2, 0xF0, 0x80, 0x64, 0, 1];
-    pdu.extend_from_slice(&channel.to_be_bytes());
-    pdu.push(0x70);
-    pdu.extend_from_slice(&(data.len() as u16 | 0x8000).to_be_bytes());
-    pdu.extend_from_slice(data);
-    let length = pdu.len() as u16;
-    pdu[2..4].copy_from_slice(&length.to_be_bytes());
-    pdu
 }

@@ -1,15 +1,11 @@
 //! Whatever a client says on the channels of sound and microphone, which it has opened. Nothing there ends a session.
-#![no_main]
 
-use std::sync::Arc;
+use crate::client;
 
-use libfuzzer_sys::fuzz_target;
-use rdpmux_engine::codec::zgfx::Zgfx;
-use rdpmux_model::{Size, SoundFormat, SoundRight};
-use rdpmux_rdp::{Coders, Handshake, HandshakeConfig, Session, SessionEvent, SoundEvent, Step};
+use client::{CLIENT, send_data, whole};
+use rdpmux_model::{SoundFormat, SoundRight};
+use rdpmux_rdp::{Session, SessionEvent, SoundEvent};
 
-/// A client with `drdynvc`, sound and microphone, from its GCC exchange to its font list.
-static CLIENT: &[u8] = include_bytes!("session_client.bin");
 const DRDYNVC: u16 = 1004;
 
 struct Client {
@@ -20,28 +16,8 @@ struct Client {
 
 impl Client {
     fn connect() -> Self {
-        let mut handshake = Handshake::new(HandshakeConfig {
-            nla: true,
-            tls: true,
-            coders: Arc::new(|| Coders {
-                bulk: Box::new(Zgfx::new()),
-                raster: None,
-            }),
-            video: false,
-            surface_codecs: rdpmux_rdp::SurfaceCodecs::default(),
-        });
-        let (mut data, mut out) = (CLIENT, Vec::new());
-        let mut session = loop {
-            let (used, step) = handshake.feed(data, &mut out).expect("a recorded client");
-            data = &data[used..];
-            match step {
-                Step::UpgradeTls => handshake.tls_done(),
-                Step::ChooseDesktop(_) => handshake.set_desktop(Size::new(800, 600)),
-                Step::Established => break handshake.into_session().expect("it is established"),
-                step => panic!("{step:?}"),
-            }
-        };
-        let mut events = Vec::new();
+        let mut session = client::session(CLIENT);
+        let (mut events, mut out) = (Vec::new(), Vec::new());
         session.permit_sound(SoundRight::Both);
         session.start(&mut events, &mut out);
         assert!(session.has_microphone());
@@ -51,15 +27,7 @@ impl Client {
     /// A message of the client's on `drdynvc`.
     fn say(&mut self, message: &[u8]) {
         self.out.clear();
-        let mut pdu = vec![3, 0, 0, 0, 2, 0xF0, 0x80, 0x64, 0, 1];
-        pdu.extend_from_slice(&DRDYNVC.to_be_bytes());
-        pdu.push(0x70);
-        pdu.extend_from_slice(&((message.len() + 8) as u16 | 0x8000).to_be_bytes());
-        pdu.extend_from_slice(&(message.len() as u32).to_le_bytes());
-        pdu.extend_from_slice(&3_u32.to_le_bytes());
-        pdu.extend_from_slice(message);
-        let length = pdu.len() as u16;
-        pdu[2..4].copy_from_slice(&length.to_be_bytes());
+        let pdu = send_data(DRDYNVC, &whole(message));
         let fed = self.session.feed(&pdu, &mut self.events, &mut self.out);
         assert_eq!(fed.expect("sound ends no session"), pdu.len());
     }
@@ -77,7 +45,8 @@ impl Client {
     }
 }
 
-fuzz_target!(|data: &[u8]| {
+/// One input.
+pub fn fuzz(data: &[u8]) {
     let mut client = Client::connect();
     client.say(&[0x50, 0, 2, 0]);
     let sound = client.open(b"AUDIO_PLAYBACK_DVC");
@@ -102,4 +71,4 @@ fuzz_target!(|data: &[u8]| {
             }
         }
     }
-});
+}

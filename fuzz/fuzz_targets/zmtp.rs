@@ -1,11 +1,10 @@
 //! Both ends of ZeroMQ's transport: whatever a peer sends is refused or understood, in whatever pieces it comes, and
 //! what one end sends the other understands.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use rdpmux_wire::zmtp::{Connection, FRAME, PARTS, Role};
 
-fuzz_target!(|data: &[u8]| {
+/// One input.
+pub fn fuzz(data: &[u8]) {
     let Some((choice, data)) = data.split_first() else {
         return;
     };
@@ -29,7 +28,7 @@ fuzz_target!(|data: &[u8]| {
     }
     let pieces = feed(&mut connection, data, usize::from(choice >> 2) + 1);
     assert_eq!(whole, pieces);
-});
+}
 
 type Messages = Vec<Vec<Vec<u8>>>;
 

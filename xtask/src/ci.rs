@@ -56,6 +56,18 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Steps of the end-to-end suites.
+const SUITES: &[(&str, &str)] = &[
+    ("e2e codecs", "codecs"),
+    ("e2e clients", "clients"),
+    ("e2e qemu", "qemu"),
+    ("e2e graphics", "graphics"),
+    ("e2e session", "session"),
+    ("e2e librdpmux", "librdpmux"),
+    ("e2e streams", "streams"),
+    ("e2e sdk", "sdk"),
+];
+
 fn list(options: &Options) -> Result<Vec<Step>> {
     let step = |name, commands, echo| Step { name, commands, echo };
     let mut steps = vec![
@@ -64,6 +76,7 @@ fn list(options: &Options) -> Result<Vec<Step>> {
         step("layers", vec![own(&["layers"])?], Echo::Output),
         step("deny", vec![own(&["deny"])?], Echo::Nothing),
         step("clippy", quick::clippy(), Echo::Nothing),
+        step("documents", vec![quick::documents()], Echo::Nothing),
         step("unit", vec![quick::unit()], Echo::Nothing),
         step(
             "fuzz",
@@ -74,11 +87,9 @@ fn list(options: &Options) -> Result<Vec<Step>> {
     // `cargo run --release -- …` as README has it, with a command that ends.
     steps.push(step("first command", vec![quick::first_command()], Echo::Nothing));
     if !options.no_e2e {
-        steps.push(step("e2e codecs", vec![own(&["e2e", "codecs"])?], Echo::Output));
-        steps.push(step("e2e clients", vec![own(&["e2e", "clients"])?], Echo::Output));
-        steps.push(step("e2e qemu", vec![own(&["e2e", "qemu"])?], Echo::Output));
-        steps.push(step("e2e graphics", vec![own(&["e2e", "graphics"])?], Echo::Output));
-        steps.push(step("e2e session", vec![own(&["e2e", "session"])?], Echo::Output));
+        for &(name, suite) in SUITES {
+            steps.push(step(name, vec![own(&["e2e", suite, "--again"])?], Echo::Output));
+        }
     }
     Ok(steps)
 }

@@ -5,8 +5,11 @@ use crate::{root, steps};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::thread::available_parallelism;
 
 #[derive(Args)]
 pub struct Options {
@@ -29,53 +32,60 @@ const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-leve
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When a target is missing, does not build, or found an input that crashes, hangs or eats memory.
+/// When there is no such target, it does not build, or found an input that crashes, hangs or eats memory.
 pub fn run(options: &Options) -> Result<()> {
-    let mut problems = Vec::new();
-    let mut targets = Vec::new();
-    for name in names()? {
-        if options.target.as_ref().is_some_and(|wanted| *wanted != name) {
-            continue;
-        }
-        let source = PathBuf::from(format!("fuzz/fuzz_targets/{name}.rs"));
-        if source.exists() {
-            targets.push(name)
-        } else {
-            problems.push(format!("{name}: {} does not exist", source.display()))
-        }
-    }
-    if targets.is_empty() && problems.is_empty() {
+    let only = options.target.as_deref();
+    let mut targets = names()?;
+    targets.retain(|name| only.is_none_or(|wanted| wanted == name));
+    if targets.is_empty() {
         bail!("no fuzz target of that name; there are: {}", names()?.join(", "));
     }
-    for name in &targets {
-        let found = build(name).and_then(|program| fuzz(name, &program, options.seconds));
-        if let Err(error) = found {
-            problems.push(format!("{name}: {error:#}"));
-        }
-    }
+    build(only)?;
+    let problems = fuzz_all(&targets, options.seconds);
     if !problems.is_empty() {
         bail!("fuzz: {} problems:\n{}", problems.len(), problems.join("\n"));
     }
     Ok(())
 }
 
+/// The files of `fuzz/fuzz_targets`.
 fn names() -> Result<Vec<String>> {
-    let manifest: toml::Table = fs::read_to_string("fuzz/Cargo.toml")?
-        .parse()
-        .context("fuzz/Cargo.toml")?;
-    let bins = manifest
-        .get("bin")
-        .and_then(toml::Value::as_array)
-        .context("fuzz/Cargo.toml has no [[bin]]")?;
-    Ok(bins
+    let files = fs::read_dir("fuzz/fuzz_targets").context("fuzz/fuzz_targets")?;
+    let paths = files.map(|file| Ok(file?.path())).collect::<Result<Vec<_>>>()?;
+    let sources = paths
         .iter()
-        .filter_map(|bin| bin.get("name")?.as_str().map(str::to_owned))
-        .collect())
+        .filter(|path| path.extension().is_some_and(|end| end == "rs"));
+    let mut names: Vec<_> = sources
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .collect();
+    names.sort();
+    Ok(names)
 }
 
-fn build(name: &str) -> Result<PathBuf> {
-    let triple = "x86_64-unknown-linux-gnu";
-    // An explicit target keeps the coverage flags away from build scripts.
+/// One target for each processor at a time; what they found.
+fn fuzz_all(targets: &[String], seconds: u32) -> Vec<String> {
+    let workers = available_parallelism().map_or(1, NonZero::get);
+    let next = Mutex::new(targets.iter());
+    let work = || {
+        let take = || next.lock().ok()?.next();
+        std::iter::from_fn(take)
+            .filter_map(|name| Some(format!("{name}: {:#}", fuzz(name, seconds).err()?)))
+            .collect::<Vec<_>>()
+    };
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let ended = running.into_iter().map(|worker| worker.join());
+        ended
+            .flat_map(|found| found.unwrap_or_else(|_| vec!["the task itself panicked".to_owned()]))
+            .collect()
+    })
+}
+
+/// The fuzz programs' own target; it keeps the coverage flags away from build scripts.
+const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+
+/// One program with all targets, or with only one of them.
+fn build(only: Option<&str>) -> Result<()> {
     let mut command = steps::cargo();
     command.args([
         "build",
@@ -86,21 +96,21 @@ fn build(name: &str) -> Result<PathBuf> {
         "--target-dir",
         "fuzz/target",
     ]);
-    command
-        .args(["--target", triple, "--bin", name])
-        .env("RUSTFLAGS", FLAGS)
-        .env_remove("CARGO_ENCODED_RUSTFLAGS");
-    steps::run(&mut command)?;
-    Ok(PathBuf::from(format!("fuzz/target/{triple}/release/{name}")))
+    command.args(["--target", TRIPLE]);
+    command.env("RDPMUX_FUZZ_ONLY", only.unwrap_or_default());
+    command.env("RUSTFLAGS", FLAGS).env_remove("CARGO_ENCODED_RUSTFLAGS");
+    steps::run(&mut command)
 }
 
-fn fuzz(name: &str, program: &Path, seconds: u32) -> Result<()> {
+fn fuzz(name: &str, seconds: u32) -> Result<()> {
+    let program = PathBuf::from(format!("fuzz/target/{TRIPLE}/release/fuzz"));
     let work = root::target().join("fuzz").join(name);
     let (corpus, crashes) = (work.join("corpus"), work.join("crashes/"));
     fs::create_dir_all(&corpus)?;
     fs::create_dir_all(&crashes)?;
     let log = work.join("log");
     let mut command = Command::new(program);
+    command.env("RDPMUX_FUZZ", name);
     command.args([
         format!("-max_total_time={seconds}"),
         format!("-rss_limit_mb={MEMORY_LIMIT}"),

@@ -10,7 +10,16 @@ use std::path::{Path, PathBuf};
 
 /// Crate, and the crates of this repository that it may use. Dependencies point down only.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("rdpmux", &["rdpmux-host", "rdpmux-model", "rdpmux-api"]),
+    (
+        "rdpmux",
+        &[
+            "rdpmux-host",
+            "rdpmux-client",
+            "rdpmux-streams",
+            "rdpmux-model",
+            "rdpmux-api",
+        ],
+    ),
     ("librdpmux", &["rdpmux-wire", "rdpmux-model"]),
     (
         "rdpmux-host",
@@ -18,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "rdpmux-guest",
             "rdpmux-server",
             "rdpmux-engine",
+            "rdpmux-streams",
             "rdpmux-model",
             "rdpmux-api",
         ],
@@ -27,8 +37,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "rdpmux-engine",
             "rdpmux-rdp",
+            "rdpmux-rfb",
             "rdpmux-pixel",
             "rdpmux-sock",
+            "rdpmux-streams",
+            "rdpmux-terminal",
             "rdpmux-model",
         ],
     ),
@@ -37,17 +50,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "rdpmux-shm",
             "rdpmux-wire",
+            "rdpmux-streams",
             "rdpmux-engine",
             "rdpmux-pixel",
             "rdpmux-model",
         ],
     ),
     ("rdpmux-rdp", &["rdpmux-model"]),
+    ("rdpmux-rfb", &["rdpmux-model"]),
     ("rdpmux-engine", &["rdpmux-pixel", "rdpmux-h264", "rdpmux-model"]),
     ("rdpmux-h264", &[]),
     ("rdpmux-pixel", &["rdpmux-model"]),
     ("rdpmux-shm", &["rdpmux-model"]),
     ("rdpmux-wire", &["rdpmux-model"]),
+    ("rdpmux-streams", &[]),
+    ("rdpmux-terminal", &["rdpmux-model"]),
+    ("rdpmux-client", &[]),
     ("rdpmux-sock", &[]),
     ("rdpmux-model", &[]),
     ("rdpmux-api", &[]),
@@ -65,7 +83,9 @@ const RUNTIME_FREE: &[&str] = &[
     "rdpmux-pixel",
     "rdpmux-engine",
     "rdpmux-rdp",
+    "rdpmux-rfb",
     "rdpmux-wire",
+    "rdpmux-streams",
 ];
 const RUNTIMES: &[&str] = &["tokio", "mio", "socket2", "rustls", "zbus", "axum"];
 

@@ -62,11 +62,11 @@ const LAYOUTS: &[(&str, &str, usize, &[u32])] = &[
 /// Layouts whose digits with AltGr are dead keys in Windows, where Linux has what some letters type with AltGr in both.
 const DEAD_DIGITS: &[&str] = &["cz", "cz-qwerty", "sk"];
 
-/// Where Linux types a sign with AltGr on several keys: the one that does so in Windows, too.
+/// Where Linux types a sign on several keys: the one with AltGr that does so in Windows, too, and has it printed.
 const AS_WINDOWS: &[(&str, &[(u8, char)])] = &[
     ("ch", &[(0x08, '|'), (0x03, '@'), (0x1B, ']'), (0x2B, '}')]),
     ("ch-fr", &[(0x08, '|'), (0x03, '@'), (0x1B, ']'), (0x2B, '}')]),
-    ("fr", &[(0x07, '|'), (0x0B, '@')]),
+    ("fr", &[(0x03, '~'), (0x07, '|'), (0x0B, '@')]),
     ("be", &[(0x03, '@'), (0x0A, '{'), (0x1A, '['), (0x56, '\\')]),
     (
         "es",
@@ -263,7 +263,7 @@ fn prefer_windows(name: &str, keys: &mut BTreeMap<u8, Vec<String>>) {
     let signs = AS_WINDOWS.iter().filter(|(layout, _)| *layout == name);
     for (code, sign) in signs.flat_map(|(_, signs)| *signs) {
         for (_, tokens) in keys.iter_mut().filter(|(other, _)| *other != code) {
-            if let Some(token) = tokens.get_mut(ALTGR).filter(|token| **token == sign.to_string()) {
+            for token in tokens.iter_mut().filter(|token| **token == sign.to_string()) {
                 NOTHING.clone_into(token);
             }
         }

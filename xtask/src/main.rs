@@ -14,6 +14,7 @@ mod layers;
 mod layouts;
 mod metadata;
 mod peers_c;
+mod publish;
 mod quick;
 mod root;
 mod setup;
@@ -39,7 +40,7 @@ enum Task {
     Layouts,
     /// Check licences, sources and duplicate versions of all dependencies against deny.toml
     Deny,
-    /// Format, clippy, layers, unit tests
+    /// Format, clippy, layers, documents, unit tests
     Quick,
     /// Run the fuzz targets for a bounded time
     Fuzz(fuzz::Options),
@@ -49,6 +50,8 @@ enum Task {
     E2e(e2e::Options),
     /// Build librdpmux and install library, header and pkg-config file
     InstallLibrdpmux(install::Options),
+    /// Rehearse the release of all crates, or publish them
+    Publish(publish::Options),
     /// Everything a submission has to pass
     Ci(ci::Options),
     /// Viewers without a screen, for benches and suites
@@ -80,6 +83,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Bench(options) => bench::run(&options),
         Task::E2e(options) => e2e::run(&options),
         Task::InstallLibrdpmux(options) => install::run(&options),
+        Task::Publish(options) => publish::run(&options),
         Task::Ci(options) => ci::run(&options),
         Task::Light(options) => e2e::light::run(&options),
     }

@@ -13,15 +13,23 @@ pub fn run() -> Result<()> {
         steps::run(&mut step)?;
     }
     layers::run()?;
+    steps::run(&mut documents())?;
     steps::run(&mut unit())
 }
 
 /// The format checks of all workspaces.
 pub fn format() -> Vec<Command> {
-    MANIFESTS
+    let workspaces = MANIFESTS
         .iter()
-        .map(|manifest| cargo(&["fmt", "--all", "--check", "--manifest-path", manifest]))
-        .collect()
+        .map(|manifest| cargo(&["fmt", "--all", "--check", "--manifest-path", manifest]));
+    workspaces.chain([fuzz_targets()]).collect()
+}
+
+/// The build lists the fuzz targets, which `cargo fmt` does not see.
+fn fuzz_targets() -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec rustfmt --edition 2024 --check fuzz/fuzz_targets/*.rs"]);
+    command
 }
 
 /// The lints of all workspaces, warnings refused.
@@ -37,6 +45,21 @@ pub fn clippy() -> Vec<Command> {
             command
         })
         .collect()
+}
+
+/// The documents of all crates that are for programs, warnings (links that lead nowhere) refused.
+pub fn documents() -> Command {
+    let mut command = cargo(&[
+        "doc",
+        "--no-deps",
+        "--workspace",
+        "--exclude",
+        "rdpmux",
+        "--exclude",
+        "xtask",
+    ]);
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    command
 }
 
 /// The unit tests of the product.

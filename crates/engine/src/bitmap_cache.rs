@@ -11,8 +11,6 @@ pub(crate) struct BitmapCache {
     slots: HashMap<u64, u16>,
     /// Slots that were used so far are those up to this one.
     used: u16,
-    /// Slots that may hold anything.
-    stale: VecDeque<u16>,
     /// What is kept, longest unused first.
     order: VecDeque<u64>,
 }
@@ -45,9 +43,7 @@ impl BitmapCache {
         if self.room == 0 || self.slots.contains_key(&key) {
             return None;
         }
-        let place = if let Some(slot) = self.stale.pop_front() {
-            Place { slot, is_taken: true }
-        } else if self.used < self.room {
+        let place = if self.used < self.room {
             self.used += 1;
             Place {
                 slot: self.used,
@@ -65,12 +61,12 @@ impl BitmapCache {
         Some(place)
     }
 
-    /// Is of another client as well, whose cache holds other things: nothing that is kept is common to both.
-    pub(crate) fn absorb(&mut self, other: &Self) {
-        self.used = self.used.max(other.used);
-        self.stale = (1..=self.used).collect();
-        self.slots.clear();
-        self.order.clear();
+    /// The client keeps nothing any more.
+    pub(crate) fn clear(&mut self) {
+        *self = Self {
+            room: self.room,
+            ..Self::default()
+        };
     }
 
     /// Takes over what the client kept from an earlier session, as far as there is room: the slot of each key in order.
@@ -106,21 +102,15 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_for_two_clients_counts_on_neither() {
-        let mut caches = [BitmapCache::default(), BitmapCache::default()];
-        for (cache, keys) in caches.iter_mut().zip([1..3, 5..8_u64]) {
-            cache.set_room(4);
-            keys.for_each(|key| assert!(cache.keep(key).is_some()));
-        }
-        let [mut cache, other] = caches;
-        cache.absorb(&other);
-        assert_eq!((cache.find(1), cache.find(5)), (None, None));
-        let places: Vec<_> = (10..15).filter_map(|key| cache.keep(key)).collect();
-        assert_eq!(
-            places.iter().map(|place| place.slot).collect::<Vec<_>>(),
-            [1, 2, 3, 4, 1]
-        );
-        assert_eq!(places.iter().filter(|place| !place.is_taken).count(), 1);
+    fn a_cleared_cache_has_its_room_and_no_slot_to_evict() {
+        let mut cache = BitmapCache::default();
+        cache.set_room(2);
+        (1..4).for_each(|key| assert!(cache.keep(key).is_some()));
+        cache.clear();
+        assert_eq!((cache.find(2), cache.find(3)), (None, None));
+        let places: Vec<_> = (10..13).filter_map(|key| cache.keep(key)).collect();
+        let places: Vec<_> = places.iter().map(|place| (place.slot, place.is_taken)).collect();
+        assert_eq!(places, [(1, false), (2, false), (1, true)]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod quality;
 mod screen;
 pub mod sound;
 mod surface;
+mod tempo;
 mod video;
 mod view;
 
@@ -35,4 +36,5 @@ pub use pace::{Pacer, PacerConfig, PacerStats, Readiness};
 pub use plan::{Pipeline, Profile, VideoForm, VideoProfile};
 pub use quality::Quality;
 pub use surface::{PixelRows, SliceRows, SurfaceError, SurfaceReader, SurfaceWriter, surface};
+pub use tempo::Tempo;
 pub use view::ClientView;

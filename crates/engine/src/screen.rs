@@ -194,14 +194,15 @@ impl Screen {
         }
     }
 
-    /// Speaks for another client as well, which shows the same pixels. A video starts anew, for both.
+    /// Speaks for another client as well, which shows the same pixels. A video starts anew, for both, and so do
+    /// their caches.
     pub(crate) fn absorb(&mut self, other: &Self) {
         self.stream = None;
         for (tile, shown) in other.tiles.iter().enumerate() {
             self.tiles[tile].known &= shown.known;
             self.sent_roughly(tile, shown.rough);
         }
-        self.cache.absorb(&other.cache);
+        self.cache.clear();
     }
 
     /// Does what the client does with a copy. Both rectangles are inside the screen; they may overlap.

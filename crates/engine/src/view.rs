@@ -219,6 +219,12 @@ impl ClientView {
         self.rest.settled = self.rest.mark.replace(now).unwrap_or(Generation(0));
     }
 
+    /// Whether the last job left nothing of what had changed when it was taken. `false` while it is under way.
+    pub fn is_whole(&mut self) -> bool {
+        self.take_back();
+        self.screen.is_some() && !self.is_partial
+    }
+
     /// A view of another client that shows the same as this one's. `None` while a job of it is under way.
     pub fn fork(&mut self) -> Option<Self> {
         self.take_back();
@@ -238,14 +244,12 @@ impl ClientView {
 
     /// Whether both clients show the same pixels, roughly or exactly. `false` while a job of either is under way.
     pub fn is_in_step(&mut self, other: &mut Self) -> bool {
-        self.take_back();
-        other.take_back();
-        let whole = |view: &Self| view.screen.is_some() && view.complete > Generation(0) && !view.is_partial;
+        let whole = |view: &mut Self| view.is_whole() && view.complete > Generation(0);
         whole(self) && whole(other) && self.complete == other.complete && self.grid == other.grid
     }
 
     /// From now on this view is of its own client and of `other`'s, which is in step: what either has only roughly is
-    /// rough, and of the bitmap caches nothing is known.
+    /// rough, and their bitmap caches are empty: whoever joins them evicts everything there.
     pub fn absorb(&mut self, other: &Self) {
         if let (Some(screen), Some(other)) = (&mut self.screen, &other.screen) {
             screen.absorb(other);

@@ -8,6 +8,7 @@
 pub mod librdpmux;
 mod mapped;
 mod motion;
+pub mod outside;
 mod port;
 mod power;
 pub mod qemu;
@@ -15,7 +16,7 @@ pub mod sink;
 mod supervise;
 pub mod testcard;
 
-pub use port::{ClipboardPort, GuestEvent, HeadPort, Notice, Peripherals, SoundPort};
+pub use port::{ClipboardPort, GuestEvent, HeadPort, Notice, Peripherals, SoundPort, StreamPort};
 pub use power::{PowerAction, PowerError, PowerPort};
 pub use sink::{GuestSink, SinkError};
 pub use supervise::Counters;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rdpmux_engine::SurfaceReader;
 use rdpmux_model::{Audience, Generation, GuestClipboardState, HeadShape, HeadState, InputEvent, Pcm};
+use rdpmux_streams::hub::{Input, Label, Output};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::power::PowerPort;
@@ -24,7 +25,7 @@ pub struct HeadPort {
     pub state: watch::Receiver<HeadState>,
     /// Input for the guest. Holds [`HeadPort::INPUT_QUEUE`] events; while the guest is away they are taken and dropped.
     pub input: mpsc::Sender<InputEvent>,
-    /// How many look, told by the owner. While nobody does for a while, a backend may let the guest's display rest
+    /// How many look and at what rate, told by the owner. While nobody does for a while, a backend may let the guest's display rest
     /// ([`HeadState::resting`]). An owner that says nothing always gets pictures.
     pub audience: watch::Sender<Audience>,
     /// What the head should be like; `None`: as the guest pleases. Latest wins. Not every guest can follow.
@@ -89,6 +90,41 @@ impl SoundPort {
     pub const SPOKEN: usize = 32;
 }
 
+/// A character device of a machine. When `output` is closed nothing brings it in any more; if the guest comes back, a new
+/// port of that name does.
+#[derive(Debug)]
+pub struct StreamPort {
+    /// Its name and kind.
+    pub label: Label,
+    /// What it says. The backend waits for room, and so the guest waits for an owner that does not take it.
+    pub output: mpsc::Receiver<Output>,
+    /// What it is given, as it takes it.
+    pub input: mpsc::Sender<Input>,
+}
+
+impl StreamPort {
+    /// Pieces of output that may wait.
+    pub const OUTPUT: usize = 16;
+
+    /// A port and the backend's ends of it.
+    pub(crate) fn open(label: Label) -> (Self, StreamEnds) {
+        let (said, output) = mpsc::channel(Self::OUTPUT);
+        let (input, given) = mpsc::channel(1);
+        let ends = StreamEnds {
+            output: said,
+            input: given,
+        };
+        (Self { label, output, input }, ends)
+    }
+}
+
+/// The backend's ends of a [`StreamPort`].
+#[derive(Debug)]
+pub(crate) struct StreamEnds {
+    pub(crate) output: mpsc::Sender<Output>,
+    pub(crate) input: mpsc::Receiver<Input>,
+}
+
 /// What a person who looks at the desktop would want to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Notice {
@@ -121,6 +157,8 @@ pub enum GuestEvent {
         /// Its number.
         index: u32,
     },
+    /// A character device is there, or is there again.
+    StreamAdded(StreamPort),
     /// Something happened to the machine.
     Notice(Notice),
 }

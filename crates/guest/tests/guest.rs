@@ -8,6 +8,8 @@ mod hostile;
 mod hypervisor;
 #[path = "guest/impostor.rs"]
 mod impostor;
+#[path = "guest/monitor.rs"]
+mod monitor;
 #[path = "guest/picture.rs"]
 mod picture;
 #[path = "guest/power.rs"]
@@ -16,6 +18,8 @@ mod power;
 mod real_qemu;
 #[path = "guest/rest.rs"]
 mod rest;
+#[path = "guest/taken.rs"]
+mod taken;
 #[path = "guest/testcard.rs"]
 mod testcard;
 #[path = "guest/viewer.rs"]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rdpmux_model::DesktopName;
-use rdpmux_server::{House, ServerConfig, Sessions, Stopper};
+use rdpmux_server::{House, ServerConfig, Sessions, Stopper, SurfaceCodecs};
 use tokio::net::{TcpListener, UnixListener};
 use tracing::{error, info};
 
@@ -63,6 +63,7 @@ pub struct Daemon {
     fingerprint: String,
     stopper: Stopper,
     server: TaskGuard,
+    vnc: Option<(SocketAddr, TaskGuard)>,
     registry: Registry,
     face: Option<Face>,
     _admin: Option<(AdminSocket, TaskGuard)>,
@@ -74,12 +75,11 @@ impl Daemon {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: &Config, users: Arc<Users>, identity: &Identity) -> Result<Self, StartError> {
-        let bind = |source| StartError::Bind {
-            address: config.listen,
-            source,
+        let (listener, address) = bind(config.listen).await?;
+        let vnc = match config.vnc {
+            Some(vnc) => Some((bind(vnc.listen).await?, vnc.settings)),
+            None => None,
         };
-        let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
-        let address = listener.local_addr().map_err(bind)?;
         let door = admin_door(config)?;
         let registry = Registry::start(config).await;
         let (sessions, house) = (Sessions::default(), House::default());
@@ -103,6 +103,8 @@ impl Daemon {
             accounts: users,
             directory: registry.board(),
             logins: config.logins,
+            rdp2tcp: config.rdp2tcp,
+            codecs: SurfaceCodecs::ALL,
             routing: config.routing.clone(),
             limits: config.limits.clone(),
             reconnect: config.reconnect,
@@ -113,7 +115,14 @@ impl Daemon {
             sessions,
         };
         let (stopper, stop) = rdpmux_server::stop_pair();
-        let server = TaskGuard::spawn(async move { house.serve(listener, Arc::new(server), stop).await });
+        let server = Arc::new(server);
+        let vnc = vnc.map(|((listener, address), settings)| {
+            let (house, server, stop) = (house.clone(), Arc::clone(&server), stop.clone());
+            info!(%address, "listening for VNC viewers");
+            let door = async move { house.serve_vnc(listener, server, settings, stop).await };
+            (address, TaskGuard::spawn(door))
+        });
+        let server = TaskGuard::spawn(async move { house.serve(listener, server, stop).await });
         info!(%address, certificate_sha256 = identity.fingerprint(), "listening");
         let admin = door.map(|(socket, listener)| {
             info!(path = %socket.path().display(), "admin socket");
@@ -124,6 +133,7 @@ impl Daemon {
             fingerprint: identity.fingerprint().to_owned(),
             stopper,
             server,
+            vnc,
             registry,
             face,
             _admin: admin,
@@ -133,6 +143,11 @@ impl Daemon {
     /// Where clients connect, with the port that the kernel chose.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where VNC viewers connect, if they may.
+    pub fn vnc_address(&self) -> Option<SocketAddr> {
+        self.vnc.as_ref().map(|(address, _)| *address)
     }
 
     /// SHA-256 of the certificate as 64 hexadecimal digits.
@@ -154,7 +169,18 @@ impl Daemon {
 
     /// Resolves only if the server ends by itself, which is a bug. Cancel-safe.
     pub async fn failed(&mut self) {
-        if let Err(error) = self.server.finished().await {
+        let vnc = async {
+            match &mut self.vnc {
+                Some((_, door)) => door.finished().await,
+                None => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
+            biased;
+            ended = self.server.finished() => ended,
+            ended = vnc => ended,
+        };
+        if let Err(error) = ended {
             error!(%error, "the server's task broke off");
         }
     }
@@ -168,8 +194,27 @@ impl Daemon {
                 face.drain().await;
             }
         };
-        tokio::join!(self.failed(), own_ports);
+        let vnc = self.vnc.take();
+        let viewers = async {
+            if let Some((_, mut door)) = vnc
+                && let Err(error) = door.finished().await
+            {
+                error!(%error, "the task of the VNC door broke off");
+            }
+        };
+        let Self { server, registry, .. } = &mut self;
+        let (ended, ..) = tokio::join!(server.finished(), viewers, own_ports, registry.hand_back());
+        if let Err(error) = ended {
+            error!(%error, "the server's task broke off");
+        }
     }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Bind { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 /// The operator's door. A configured one must open; without one the daemon also serves.

@@ -11,6 +11,7 @@ mod head;
 mod id;
 mod input;
 mod monitor;
+mod pattern;
 mod pixel_format;
 mod pointer;
 mod region;
@@ -25,10 +26,11 @@ pub use frame::{
     VideoRegion, VideoStream,
 };
 pub use geometry::{Client, Guest, Point, Rect, Size, TILE};
-pub use head::{Audience, HeadState, MouseMode, Presence};
+pub use head::{Audience, HeadState, MouseMode, PointerJump, Presence};
 pub use id::{DesktopName, FrameId, Generation, InvalidName, SessionId};
 pub use input::{Button, InputEvent, LockKeys, Scancode, Touch, TouchPhase, WheelAxis};
 pub use monitor::{ClientMonitor, HeadShape, LayoutError, MonitorLayout};
+pub use pattern::Pattern;
 pub use pixel_format::PixelFormat;
 pub use pointer::{PointerImage, PointerShape};
 pub use region::Region;

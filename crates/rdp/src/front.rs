@@ -160,6 +160,8 @@ pub struct Protocols {
     pub hybrid: bool,
     /// CredSSP with an early verdict.
     pub hybrid_ex: bool,
+    /// Whether it asked at all: who did not takes no answer.
+    pub(crate) asked: bool,
     /// All bits as sent: the server core data repeats them, and clients compare.
     wire: u32,
 }
@@ -260,6 +262,7 @@ fn negotiation_request(rest: &[u8]) -> Result<Protocols, &'static str> {
     let wire = offered;
     let offered = SecurityProtocol::from_bits_truncate(offered);
     Ok(Protocols {
+        asked: true,
         wire,
         tls: offered.contains(SecurityProtocol::SSL),
         hybrid: offered.contains(SecurityProtocol::HYBRID),

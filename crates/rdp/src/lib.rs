@@ -31,6 +31,7 @@ pub use pipe::{
     SessionFraming, SurfaceCodec, SurfaceCodecs,
 };
 pub use session::{
-    CacheOffer, ClipboardEvent, ClipboardRefusal, CloseReason, DesktopShape, ReconnectCookie, ReconnectProof, Session,
-    SessionError, SessionEvent, SessionInfo, SoundEvent, SoundRefusal,
+    CacheOffer, ChannelEvent, ChannelKind, ChannelRefusal, ClipboardEvent, ClipboardRefusal, CloseReason, DesktopShape,
+    ReconnectCookie, ReconnectProof, Session, SessionError, SessionEvent, SessionInfo, SoundEvent, SoundRefusal,
+    StreamsChannel, StreamsEvent,
 };

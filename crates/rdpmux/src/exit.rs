@@ -4,6 +4,7 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
+use rdpmux_client::ConnectError;
 use rdpmux_host::admin::{CallError, Problem, ProblemKind};
 use rdpmux_host::auth::UsersError;
 use rdpmux_host::{CertificateError, ConfigError, StartError};
@@ -52,6 +53,8 @@ fn code(error: &anyhow::Error) -> u8 {
         UNAVAILABLE
     } else if let Some(error) = error.downcast_ref::<CallError>() {
         call_code(error)
+    } else if let Some(error) = error.downcast_ref::<ConnectError>() {
+        connect_code(error)
     } else if error.is::<ConfigError>()
         || error.is::<CertificateError>()
         || error.is::<UsersError>()
@@ -62,6 +65,17 @@ fn code(error: &anyhow::Error) -> u8 {
         IO
     } else {
         BUG
+    }
+}
+
+fn connect_code(error: &ConnectError) -> u8 {
+    match error {
+        ConnectError::Io { .. } | ConnectError::Tls { .. } | ConnectError::Protocol { .. } => UNAVAILABLE,
+        ConnectError::Fingerprint { .. }
+        | ConnectError::Untrusted { .. }
+        | ConnectError::Login { .. }
+        | ConnectError::Ended(_)
+        | ConnectError::NotOffered { .. } => DENIED,
     }
 }
 

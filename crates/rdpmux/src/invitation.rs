@@ -53,6 +53,7 @@ impl Invitation {
             vms: vec![Pattern::new("*")],
             rights: guest.rights,
             clipboard: ClipboardPolicy::ALL,
+            streams: rdpmux_host::StreamGrant::NONE,
         };
         self.guests.iter().map(grant).collect()
     }

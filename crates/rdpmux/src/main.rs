@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod cmd;
+mod console;
 mod exit;
 mod invitation;
 mod output;

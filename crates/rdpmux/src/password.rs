@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
 
 use anyhow::Context;
 use rustix::termios::{self, LocalModes, OptionalActions, Termios};
@@ -35,6 +36,26 @@ pub(crate) fn ask_new(user: &str, origin: Origin) -> anyhow::Result<String> {
         return Err(Usage("the password is empty; nothing was changed".into()).into());
     }
     Ok(password)
+}
+
+/// The password of `user` at `host`, asked for at the terminal.
+pub(crate) fn ask_for(user: &str, host: &str) -> anyhow::Result<String> {
+    let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty");
+    let mut terminal = terminal.map_err(|_| Usage("there is no terminal to ask at; use --password-file".into()))?;
+    ask(&mut terminal, &format!("Password of {user} at {host}: "))
+}
+
+/// The first line of a file.
+pub(crate) fn from_file(path: &Path) -> anyhow::Result<String> {
+    let read = File::open(path).and_then(|file| first_line(&mut BufReader::new(file)));
+    read.with_context(|| format!("{}", path.display()))
+}
+
+/// Asks at the terminal for what may be seen.
+pub(crate) fn question(text: &str) -> io::Result<String> {
+    let mut terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+    terminal.write_all(text.as_bytes())?;
+    first_line(&mut BufReader::new(&terminal))
 }
 
 fn ask(terminal: &mut File, question: &str) -> anyhow::Result<String> {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdpmux_rdp::SurfaceCodecs;
+
 use crate::access::{Accounts, Directory};
 use crate::sessions::Sessions;
 use crate::tls::TlsIdentity;
@@ -17,8 +19,12 @@ pub struct ServerConfig {
     pub directory: Arc<dyn Directory>,
     /// Which logins are offered.
     pub logins: Logins,
+    /// What clients without the graphics pipeline may be sent.
+    pub codecs: SurfaceCodecs,
     /// How names on the wire become desktop names.
     pub routing: Routing,
+    /// Streams also go over the static channel `rdp2tcp`, if the client brings it.
+    pub rdp2tcp: bool,
     /// Deadlines and ceilings.
     pub limits: Limits,
     /// Who may come back after a lost connection.
@@ -38,18 +44,46 @@ pub struct Reconnect {
     pub any_address: bool,
 }
 
-/// Which logins are offered. Legacy RDP security never is.
+/// Which logins are offered. The encryption of before TLS never is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Logins {
     /// Network Level Authentication: CredSSP with NTLM, before any session state exists.
     pub nla: bool,
     /// User name and password inside TLS, for clients without NLA.
     pub tls: bool,
+    /// No security at all, instead of the others: for streams that are protected below, and for trying things out. Whoever
+    /// is on the way reads the password and every key.
+    pub plain: bool,
+}
+
+impl Logins {
+    /// NLA only.
+    pub const NLA: Self = Self {
+        nla: true,
+        tls: false,
+        plain: false,
+    };
+    /// Passwords inside TLS only.
+    pub const TLS: Self = Self {
+        nla: false,
+        tls: true,
+        plain: false,
+    };
+    /// No security.
+    pub const PLAIN: Self = Self {
+        nla: false,
+        tls: false,
+        plain: true,
+    };
 }
 
 impl Default for Logins {
     fn default() -> Self {
-        Self { nla: true, tls: true }
+        Self {
+            nla: true,
+            tls: true,
+            plain: false,
+        }
     }
 }
 
@@ -78,6 +112,8 @@ pub struct Limits {
     pub handshakes_per_address: usize,
     /// Sessions at once.
     pub sessions: usize,
+    /// Whoever logs in when all places are taken gets that of the oldest session; else it is told that there is none.
+    pub replace_oldest: bool,
     /// Frames that may be on their way to one client, whatever its pacer allows.
     pub frames_in_flight: usize,
     /// A session whose user types and clicks nothing for this long is closed; `None`: never.
@@ -92,6 +128,7 @@ impl Default for Limits {
             handshakes: 256,
             handshakes_per_address: 32,
             sessions: 512,
+            replace_oldest: false,
             frames_in_flight: 32,
             idle: None,
         }

@@ -2,21 +2,27 @@
 //! one [`House`].
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rdpmux_model::SessionId;
+use rdpmux_rdp::CloseReason;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
 
 use crate::config::{Limits, ServerConfig};
 use crate::reconnect::Cookies;
-use crate::session::{self, encode_pool::EncodePool};
+use crate::session::link::Carrier;
+use crate::session::{self, Incoming, Outcome, encode_pool::EncodePool};
+use crate::vnc::{self, VncSettings};
 
 /// Ends a server. Dropping it ends the server too.
 pub struct Stopper(watch::Sender<bool>);
@@ -39,6 +45,11 @@ impl Stopper {
 }
 
 impl Stop {
+    /// Whether it has come to that.
+    pub(crate) fn is_stopped(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Resolves when the server must end. Cancel-safe.
     pub async fn stopped(&mut self) {
         // An error means that the stopper is gone, which ends the server as well.
@@ -55,7 +66,27 @@ struct Rooms {
     pool: EncodePool,
     waiting: Mutex<Waiting>,
     sessions: AtomicUsize,
+    /// Told when a session gives its place back.
+    freed: Notify,
     next: AtomicU64,
+}
+
+/// A door without a listener: for connections that the embedder accepts, over whatever carries bytes. Clones are the same
+/// door.
+#[derive(Clone)]
+pub struct Entrance(Arc<Context>);
+
+/// Who runs TLS on a connection that an embedder brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum TransportTls {
+    /// The server: the usual order of RDP, over a stream in the clear.
+    #[default]
+    Managed,
+    /// Somebody has, below the stream (a WebSocket over TLS, say), and it is encrypted. X.224 is negotiated as ever, and the
+    /// client must know as well that no TLS follows it; stock clients do not. NLA then binds to the key of
+    /// [`ServerConfig::tls`], so it must be the one that the client saw below ([MS-CSSP] 3.1.5 `pubKeyAuth`).
+    AlreadyDone,
 }
 
 /// Connections that have not logged in yet.
@@ -75,9 +106,17 @@ pub(crate) struct Context {
     house: House,
 }
 
+/// Who comes to a door.
+#[derive(Debug, Clone, Copy)]
+enum Clients {
+    Rdp,
+    Vnc(VncSettings),
+}
+
 /// A place at the door; given back when the login ends either way.
 pub(crate) struct Knock {
     house: House,
+    /// Unspecified if nobody knows it.
     address: IpAddr,
 }
 
@@ -90,6 +129,7 @@ impl Default for House {
             pool: EncodePool::for_this_machine(),
             waiting: Mutex::default(),
             sessions: AtomicUsize::new(0),
+            freed: Notify::new(),
             next: AtomicU64::new(1),
         }))
     }
@@ -98,7 +138,11 @@ impl Default for House {
 impl House {
     fn knock(&self, address: IpAddr, limits: &Limits) -> Option<Knock> {
         let mut waiting = self.0.waiting.lock();
-        let same = waiting.by_address.get(&address).copied().unwrap_or(0);
+        // Strangers of whom nobody knows an address are not one and the same.
+        let same = match address.is_unspecified() {
+            true => 0,
+            false => waiting.by_address.get(&address).copied().unwrap_or(0),
+        };
         if waiting.total >= limits.handshakes || same >= limits.handshakes_per_address {
             return None;
         }
@@ -113,16 +157,55 @@ impl House {
     fn next_session(&self) -> SessionId {
         SessionId(self.0.next.fetch_add(1, Ordering::Relaxed))
     }
+
+    fn place(&self, limit: usize) -> Option<Place> {
+        let add = |count| (count < limit).then_some(count + 1);
+        let sessions = &self.0.sessions;
+        sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
+        Some(Place(self.clone()))
+    }
+
+    /// Waits for a place that somebody is about to give back.
+    async fn place_within(&self, limit: usize, patience: Duration) -> Option<Place> {
+        let wait = async {
+            loop {
+                let mut freed = pin!(self.0.freed.notified());
+                freed.as_mut().enable();
+                if let Some(place) = self.place(limit) {
+                    return place;
+                }
+                freed.await;
+            }
+        };
+        timeout(patience, wait).await.ok()
+    }
 }
 
 impl Context {
+    /// A place for a connection that has not logged in; `None` if too many wait.
+    fn knock(&self, peer: SocketAddr) -> Option<Knock> {
+        let knock = self.house.knock(peer.ip(), &self.config.limits);
+        if knock.is_none() {
+            warn!(%peer, "too many connections wait for a login; this one was closed");
+        }
+        knock
+    }
+
     /// A place for a session that logged in; `None` when the house is full.
-    pub(crate) fn place(&self) -> Option<Place> {
-        let limit = self.config.limits.sessions;
-        let add = |count| (count < limit).then_some(count + 1);
-        let sessions = &self.house.0.sessions;
-        sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
-        Some(Place(self.house.clone()))
+    pub(crate) async fn place_of_new(&self) -> Option<Place> {
+        let limits = &self.config.limits;
+        match self.house.place(limits.sessions) {
+            None if limits.replace_oldest => {
+                self.config.sessions.close_oldest(CloseReason::Replaced);
+                self.place_of_old().await
+            }
+            place => place,
+        }
+    }
+
+    /// A place for a client that came back, whose old session was told to end and still may have its own.
+    pub(crate) async fn place_of_old(&self) -> Option<Place> {
+        self.house.place_within(self.config.limits.sessions, FAREWELL).await
     }
 }
 
@@ -142,6 +225,7 @@ impl Drop for Knock {
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.0.sessions.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.freed.notify_waiters();
     }
 }
 
@@ -152,14 +236,33 @@ pub async fn serve(listener: TcpListener, config: Arc<ServerConfig>, stop: Stop)
 
 impl House {
     /// As [`serve`], at one more door of this house: the limits count over all of its doors.
-    pub async fn serve(&self, listener: TcpListener, config: Arc<ServerConfig>, mut stop: Stop) {
-        let context = Arc::new(Context {
+    pub async fn serve(&self, listener: TcpListener, config: Arc<ServerConfig>, stop: Stop) {
+        self.serve_to(Clients::Rdp, listener, config, stop).await;
+    }
+
+    /// The same at a door for VNC viewers: RFB with VeNCrypt, so that users log in with name and password inside TLS,
+    /// whatever [`ServerConfig::logins`] says.
+    pub async fn serve_vnc(&self, listener: TcpListener, config: Arc<ServerConfig>, settings: VncSettings, stop: Stop) {
+        self.serve_to(Clients::Vnc(settings), listener, config, stop).await;
+    }
+
+    /// A door to which the embedder brings its connections one by one. They end with `stop`.
+    pub fn entrance(&self, config: Arc<ServerConfig>, stop: Stop) -> Entrance {
+        Entrance(self.context(config, stop))
+    }
+
+    fn context(&self, config: Arc<ServerConfig>, stop: Stop) -> Arc<Context> {
+        Arc::new(Context {
             cookies: Arc::new(Cookies::new(config.reconnect)),
             config,
             pool: self.0.pool.clone(),
-            stop: stop.clone(),
+            stop,
             house: self.clone(),
-        });
+        })
+    }
+
+    async fn serve_to(&self, clients: Clients, listener: TcpListener, config: Arc<ServerConfig>, mut stop: Stop) {
+        let context = self.context(config, stop.clone());
         let mut sessions = JoinSet::new();
         loop {
             tokio::select! {
@@ -167,7 +270,7 @@ impl House {
                 () = stop.stopped() => break,
                 Some(ended) = sessions.join_next(), if !sessions.is_empty() => report(ended),
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => admit(&context, stream, peer, &mut sessions),
+                    Ok((stream, peer)) => admit(&context, clients, (stream, peer), &mut sessions),
                     Err(error) => {
                         // Out of descriptors or memory: give the sessions that end a moment to free some.
                         warn!(%error, "cannot accept a connection");
@@ -178,19 +281,92 @@ impl House {
         }
         drop(listener);
         let drain = async { while sessions.join_next().await.is_some() {} };
-        if tokio::time::timeout(DRAIN, drain).await.is_err() {
+        if timeout(DRAIN, drain).await.is_err() {
             warn!(left = sessions.len(), "sessions did not end in time and were cut");
         }
     }
 }
 
-fn admit(context: &Arc<Context>, stream: TcpStream, peer: SocketAddr, sessions: &mut JoinSet<()>) {
-    let Some(knock) = context.house.knock(peer.ip(), &context.config.limits) else {
-        warn!(%peer, "too many connections wait for a login; this one was closed");
+impl Entrance {
+    /// Serves an RDP client over a TCP connection to its end, which may be that there is no place for it.
+    ///
+    /// The session is a task of its own; it ends when this future is dropped.
+    pub async fn serve_tcp(&self, stream: TcpStream, peer: SocketAddr) {
+        // Why it ended is in the log.
+        let _ = self.visit_tcp(stream, peer).await;
+    }
+
+    pub(crate) async fn visit_tcp(&self, stream: TcpStream, peer: SocketAddr) -> Outcome {
+        match Incoming::tcp(stream, peer, self.0.config.limits.write) {
+            Ok(incoming) => self.admit(incoming).await,
+            Err(error) => {
+                debug!(%peer, %error, "socket options");
+                Err(error.to_string())
+            }
+        }
+    }
+
+    /// The same over any stream, from `peer` if that is known: it bounds how many of one address wait for a login, and a
+    /// reconnect cookie is good there. Over other streams than TCP the client's own answers alone tell how fast its link is.
+    pub async fn serve_stream<S>(&self, stream: S, peer: Option<SocketAddr>, transport: TransportTls)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let _ = self.visit_stream(stream, peer, transport).await;
+    }
+
+    pub(crate) async fn visit_stream<S>(&self, stream: S, peer: Option<SocketAddr>, transport: TransportTls) -> Outcome
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let stream: Box<dyn Carrier> = Box::new(stream);
+        self.admit(Incoming {
+            stream,
+            peer: peer.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into()),
+            socket: None,
+            transport,
+        })
+        .await
+    }
+
+    async fn admit(&self, incoming: Incoming) -> Outcome {
+        let Some(knock) = self.0.knock(incoming.peer) else {
+            return Err("too many connections wait for a login".to_owned());
+        };
+        let id = self.0.house.next_session();
+        // A task of its own, so that a panic is its own, and which ends when its owner does.
+        let mut sessions = JoinSet::new();
+        sessions.spawn(session::run(id, incoming, Arc::clone(&self.0), knock));
+        match sessions.join_next().await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(error)) => {
+                report(Err(error));
+                Err("the session ended by a bug".to_owned())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn admit(
+    context: &Arc<Context>,
+    clients: Clients,
+    (stream, peer): (TcpStream, SocketAddr),
+    sessions: &mut JoinSet<()>,
+) {
+    let Some(knock) = context.knock(peer) else {
         return;
     };
     let id = context.house.next_session();
-    sessions.spawn(session::run(id, stream, peer, Arc::clone(context), knock));
+    let context = Arc::clone(context);
+    match clients {
+        Clients::Rdp => match Incoming::tcp(stream, peer, context.config.limits.write) {
+            // Why it ended is in the log.
+            Ok(incoming) => drop(sessions.spawn(async move { drop(session::run(id, incoming, context, knock).await) })),
+            Err(error) => debug!(session = %id, %peer, %error, "socket options"),
+        },
+        Clients::Vnc(settings) => drop(sessions.spawn(vnc::run(id, (stream, peer), context, settings, knock))),
+    }
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
@@ -203,3 +379,24 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const DRAIN: Duration = Duration::from_secs(2);
+/// Longer than the last words of a session take, both to its client and from it.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_back_to_a_full_house_gets_the_place_that_its_old_session_leaves() {
+        let house = House::default();
+        let old = house.place(1).expect("the house is empty");
+        assert!(house.place(1).is_none());
+        assert!(house.place_within(1, FAREWELL).await.is_none());
+        let leaves = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            drop(old);
+        };
+        let (place, ()) = tokio::join!(house.place_within(1, FAREWELL), leaves);
+        assert!(place.is_some() && house.place(1).is_none());
+    }
+}

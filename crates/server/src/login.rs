@@ -13,20 +13,17 @@ use rdpmux_rdp::{
     AccountLookup, ClientLogin, CloseReason, CodersFactory, Credssp, CredsspError, CredsspProtocol, CredsspStep,
     Handshake, HandshakeConfig, HandshakeError, Refusal, Session, Step, front,
 };
-use tokio::net::TcpStream;
 use tokio::time::Instant;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use crate::access::{Accounts, Denied};
 use crate::config::{Routing, ServerConfig};
+use crate::listen::TransportTls;
 use crate::reconnect::{Comer, Cookies};
 use crate::route::{self, Grant, Hints, LoginName};
 use crate::session;
-use crate::session::link::{Link, Replay};
-
-/// The stream of a session.
-pub(crate) type Stream = TlsStream<Replay<TcpStream>>;
+use crate::session::link::{Link, Stream};
 
 /// A connection that went through the whole sequence.
 pub(crate) struct Arrival {
@@ -45,6 +42,7 @@ pub(crate) struct Door<'a> {
     pub(crate) config: &'a ServerConfig,
     pub(crate) cookies: &'a Cookies,
     pub(crate) peer: SocketAddr,
+    pub(crate) transport: TransportTls,
 }
 
 /// Why a connection ended before the sequence was complete.
@@ -67,7 +65,7 @@ pub(crate) enum LoginError {
 }
 
 /// Takes a connection through the sequence.
-pub(crate) async fn login(stream: TcpStream, door: Door<'_>, coders: CodersFactory) -> Result<Arrival, LoginError> {
+pub(crate) async fn login(stream: Stream, door: Door<'_>, coders: CodersFactory) -> Result<Arrival, LoginError> {
     let config = door.config;
     let mut link = Link::new(stream);
     let mut hints = Hints::default();
@@ -80,22 +78,19 @@ pub(crate) async fn login(stream: TcpStream, door: Door<'_>, coders: CodersFacto
     let handshake = HandshakeConfig {
         nla: logins.nla,
         tls: logins.tls,
+        plain: logins.plain,
         coders,
         video: cfg!(feature = "h264"),
-        surface_codecs: rdpmux_rdp::SurfaceCodecs {
-            nscodec: true,
-            qoi: true,
-            qoiz: true,
-        },
+        surface_codecs: config.codecs,
     };
     match opening {
         Opening::ConnectionRequest => ordinary(link, hints, handshake, door).await,
-        Opening::TlsClientHello => security_first(link, hints, handshake, door).await,
-        Opening::Preconnection => Err(LoginError::OutOfOrder),
+        Opening::TlsClientHello if !logins.plain => security_first(link, hints, handshake, door).await,
+        Opening::TlsClientHello | Opening::Preconnection => Err(LoginError::OutOfOrder),
     }
 }
 
-async fn first(link: &mut Link<TcpStream>) -> Result<Opening, LoginError> {
+async fn first(link: &mut Link<Stream>) -> Result<Opening, LoginError> {
     loop {
         match front::opening(&link.buffer)? {
             Some(opening) => return Ok(opening),
@@ -104,7 +99,7 @@ async fn first(link: &mut Link<TcpStream>) -> Result<Opening, LoginError> {
     }
 }
 
-async fn preconnection(link: &mut Link<TcpStream>) -> Result<Option<String>, LoginError> {
+async fn preconnection(link: &mut Link<Stream>) -> Result<Option<String>, LoginError> {
     loop {
         match front::preconnection(&link.buffer)? {
             Some((found, length)) => {
@@ -118,7 +113,7 @@ async fn preconnection(link: &mut Link<TcpStream>) -> Result<Option<String>, Log
 
 /// X.224 first, then the security that it negotiates.
 async fn ordinary(
-    mut link: Link<TcpStream>,
+    mut link: Link<Stream>,
     mut hints: Hints,
     handshake: HandshakeConfig,
     door: Door<'_>,
@@ -133,13 +128,19 @@ async fn ordinary(
             None => link.fill().await?,
         }
     }
+    let plain = handshake.plain;
     let mut handshake = Handshake::new(handshake);
+    if plain {
+        return complete(handshake, &mut link, &hints, door, None)
+            .await
+            .map(|done| done.into_arrival(link));
+    }
     match advance(&mut handshake, &mut link).await? {
         Step::UpgradeTls => {}
         Step::Refused(refusal) => return Err(LoginError::Refused(refusal)),
         _ => return Err(LoginError::OutOfOrder),
     }
-    let mut link = upgrade(link, &mut hints, door.config).await?;
+    let mut link = secure(link, &mut hints, door).await?;
     handshake.tls_done();
     complete(handshake, &mut link, &hints, door, None)
         .await
@@ -148,12 +149,12 @@ async fn ordinary(
 
 /// Hyper-V's order: TLS and CredSSP at once, then X.224 ([MS-RDPEPS] 3.1.5 leaves it to the server behind the blob).
 async fn security_first(
-    link: Link<TcpStream>,
+    link: Link<Stream>,
     mut hints: Hints,
     handshake: HandshakeConfig,
     door: Door<'_>,
 ) -> Result<Arrival, LoginError> {
-    let mut link = upgrade(link, &mut hints, door.config).await?;
+    let mut link = secure(link, &mut hints, door).await?;
     let login = nla(&mut link, CredsspProtocol::Hybrid, door.config).await?;
     let handshake = Handshake::new_after_security(handshake, CredsspProtocol::Hybrid);
     complete(handshake, &mut link, &hints, door, Some(login))
@@ -161,10 +162,18 @@ async fn security_first(
         .map(|done| done.into_arrival(link))
 }
 
-async fn upgrade(link: Link<TcpStream>, hints: &mut Hints, config: &ServerConfig) -> Result<Link<Stream>, LoginError> {
-    let stream = config.tls.acceptor().accept(link.into_replay()).await?;
+/// Runs TLS, unless somebody else does below the stream.
+async fn secure(link: Link<Stream>, hints: &mut Hints, door: Door<'_>) -> io::Result<Link<Stream>> {
+    match door.transport {
+        TransportTls::Managed => upgrade(link, hints, door.config.tls.acceptor()).await,
+        TransportTls::AlreadyDone => Ok(link),
+    }
+}
+
+pub(crate) async fn upgrade(link: Link<Stream>, hints: &mut Hints, acceptor: &TlsAcceptor) -> io::Result<Link<Stream>> {
+    let stream = acceptor.accept(link.into_replay()).await?;
     hints.server_name = stream.get_ref().1.server_name().map(str::to_owned);
-    Ok(Link::new(stream))
+    Ok(Link::new(Box::new(stream)))
 }
 
 /// What is left to know once the sequence is complete.
@@ -204,6 +213,8 @@ async fn complete(
                     return Err(refuse(&mut handshake, link, client).await);
                 };
                 if let Ok(grant) = &mut found.verdict {
+                    let directory = &door.config.directory;
+                    directory.arrives(&found.user, grant.desktop.name(), client.requested);
                     let monitors = client.monitors.as_ref().map_or(1, |layout| layout.monitors().len());
                     grant.desktop = grant.desktop.for_monitors(monitors);
                 }
@@ -280,6 +291,7 @@ fn come_back(client: &ClientLogin, proven: Option<&LoginName>, door: Door<'_>) -
     info!(%peer, %user, desktop = %lost.desktop, lost = %lost.session, "client comes back by its reconnect cookie");
     let grant = Grant {
         clipboard: config.directory.clipboard(&user, &lost.desktop),
+        streams: config.directory.streams_for(&user, &lost.desktop),
         desktop,
         rights,
     };
@@ -291,10 +303,7 @@ fn come_back(client: &ClientLogin, proven: Option<&LoginName>, door: Door<'_>) -
 }
 
 /// Feeds the handshake until it wants something other than bytes. What it says is sent before its step is returned.
-async fn advance<S>(handshake: &mut Handshake, link: &mut Link<S>) -> Result<Step, LoginError>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
+async fn advance(handshake: &mut Handshake, link: &mut Link<Stream>) -> Result<Step, LoginError> {
     let mut out = Vec::new();
     loop {
         let fed = handshake.feed(&link.buffer, &mut out);
@@ -353,9 +362,19 @@ impl AccountLookup for Lookup {
 
 /// The login of a client that sent its password inside TLS, if it is right.
 async fn tls_login(client: &ClientLogin, config: &ServerConfig) -> Option<LoginName> {
-    let login = LoginName::parse(&client.user, client.domain.as_deref(), &config.routing);
     let password = client.password.as_ref().map_or("", |password| password.reveal());
-    if config.accounts.verify(&login.user, password) {
+    prove(&client.user, client.domain.as_deref(), password, config).await
+}
+
+/// The login by a name and a password that came inside TLS, if it is right.
+pub(crate) async fn prove(
+    user: &str,
+    domain: Option<&str>,
+    password: &str,
+    config: &ServerConfig,
+) -> Option<LoginName> {
+    let login = LoginName::parse(user, domain, &config.routing);
+    if config.accounts.prove(&login.user, domain, password).await {
         return Some(login);
     }
     // Slows guessing on one connection; guesses on many are bounded by the places at the door.

@@ -9,6 +9,7 @@ use rdpmux_model::{ClipboardPolicy, DesktopName, Rights};
 use crate::access::{Denied, Directory};
 use crate::config::Routing;
 use crate::desktop::DesktopHandle;
+use crate::streams::{Streams, Visitor};
 
 /// What the wire said before and during login.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +62,8 @@ pub(crate) struct Grant {
     pub(crate) desktop: DesktopHandle,
     pub(crate) rights: Rights,
     pub(crate) clipboard: ClipboardPolicy,
+    /// Character devices of its machine, if the user may know of any.
+    pub(crate) streams: Option<(Streams, Visitor)>,
 }
 
 /// Chooses the desktop for a proven login.
@@ -96,6 +99,7 @@ pub(crate) fn choose(
     if rights.view {
         let clipboard = directory.clipboard(&login.user, desktop.name());
         Ok(Grant {
+            streams: directory.streams_for(&login.user, desktop.name()),
             desktop,
             rights,
             clipboard,

@@ -7,12 +7,14 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::ResolvesServerCertUsingSni;
 use x509_cert::der::Decode;
 
 /// A certificate and key, ready to accept TLS 1.2 and 1.3.
 #[derive(Clone)]
 pub struct TlsIdentity {
     acceptor: TlsAcceptor,
+    vnc_acceptor: TlsAcceptor,
     public_key: Arc<[u8]>,
     certificate: CertificateDer<'static>,
 }
@@ -48,22 +50,39 @@ impl TlsIdentity {
             .cloned()
             .ok_or_else(|| TlsError::Certificate("the file is empty".into()))?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::Key(error.to_string()))?;
-        let parsed = x509_cert::Certificate::from_der(&leaf)?;
-        let public_key = parsed
-            .tbs_certificate()
-            .subject_public_key_info()
-            .subject_public_key
-            .raw_bytes()
-            .into();
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let public_key = public_key(&leaf)?.into();
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(chain, key)?;
+        let acceptor = TlsAcceptor::from(Arc::new(config.clone()));
+        // TigerVNC 1.12 does not read on behind a session ticket, and waits for ever for what came with it.
+        config.send_tls13_tickets = 0;
         Ok(Self {
-            acceptor: TlsAcceptor::from(Arc::new(config)),
+            acceptor,
+            vnc_acceptor: TlsAcceptor::from(Arc::new(config)),
             public_key,
             certificate: leaf,
         })
+    }
+
+    /// Takes a TLS acceptor as it is, and the certificate's `subjectPublicKey`, which only NLA needs.
+    pub(crate) fn from_acceptor(acceptor: TlsAcceptor, public_key: &[u8]) -> Self {
+        Self {
+            vnc_acceptor: acceptor.clone(),
+            acceptor,
+            public_key: public_key.into(),
+            certificate: CertificateDer::from(Vec::new()),
+        }
+    }
+
+    /// No certificate: every TLS handshake fails.
+    pub(crate) fn none() -> Result<Self, TlsError> {
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
+        Ok(Self::from_acceptor(TlsAcceptor::from(Arc::new(config)), &[]))
     }
 
     /// The leaf certificate in DER form, of which people compare the SHA-256.
@@ -75,8 +94,20 @@ impl TlsIdentity {
         &self.acceptor
     }
 
+    /// The same for VNC viewers.
+    pub(crate) fn vnc_acceptor(&self) -> &TlsAcceptor {
+        &self.vnc_acceptor
+    }
+
     /// The `subjectPublicKey` bits of the certificate ([MS-CSSP] 3.1.5 `pubKeyAuth`).
     pub(crate) fn public_key(&self) -> &[u8] {
         &self.public_key
     }
+}
+
+/// The `subjectPublicKey` bits of a certificate in DER form.
+pub(crate) fn public_key(certificate: &[u8]) -> Result<Vec<u8>, x509_cert::der::Error> {
+    let parsed = x509_cert::Certificate::from_der(certificate)?;
+    let info = parsed.tbs_certificate().subject_public_key_info();
+    Ok(info.subject_public_key.raw_bytes().to_vec())
 }

@@ -1,5 +1,5 @@
 //! What is on the wire between the daemon and hypervisors that are built with librdpmux, for both sides: messages of
-//! protocol 5 ([`v5`]) and 6 ([`v6`]), the transport of protocol 5 ([`zmtp`]), and pixel formats ([`format`]).
+//! protocol 5 ([`v5`]) and 6 ([`v6`]), the transport of protocol 5 ([`zmtp`]), and pixel formats ([`mod@format`]).
 //!
 //! No IO, no clock, no descriptors: bytes come in, bytes go out. Whatever a peer sends is bounded here, before it is
 //! kept. The protocols are described in docs/librdpmux.md.

@@ -36,7 +36,7 @@ pub enum ToDaemon {
         /// Rows.
         height: u32,
     },
-    /// `SHUTDOWN` [6]: the machine goes away.
+    /// `SHUTDOWN` `[6]`: the machine goes away.
     Shutdown,
 }
 

@@ -2,6 +2,8 @@
 
 pub(crate) mod e2e;
 mod row;
+mod sdk;
+mod streams;
 
 use crate::{peers_c, root, steps};
 use anyhow::{Context, Result, bail};
@@ -29,6 +31,12 @@ enum What {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Text heads: time per picture beside a copy of it
+    Terminal,
+    /// Serial ports: what the daemon adds to them
+    Streams,
+    /// A server written with the crate `rdpmux-server` beside one written with `ironrdp-server`
+    Sdk(sdk::Options),
     /// The product beside its peers, from guest to client
     E2e(e2e::Options),
 }
@@ -41,6 +49,9 @@ pub fn run(options: &Options) -> Result<()> {
     let mut table = Table::default();
     match &options.what {
         What::Codec { arguments } => codec(arguments, &mut table)?,
+        What::Terminal => terminal(&mut table)?,
+        What::Streams => streams::run(&mut table)?,
+        What::Sdk(options) => sdk::run(options, &mut table)?,
         What::E2e(options) => e2e::run(options, &mut table)?,
     }
     if !table.is_empty() {
@@ -71,6 +82,15 @@ fn codec(arguments: &[String], table: &mut Table) -> Result<()> {
         Ok(program) => drop(command.env("RDPMUX_FREERDP_CODECS", program)),
         Err(error) => println!("without FreeRDP's encoders: {error:#}\n"),
     }
+    rows_of(&mut command, table)
+}
+
+/// The terminal's own bench writes such rows, too.
+fn terminal(table: &mut Table) -> Result<()> {
+    let mut command = steps::cargo();
+    command
+        .args(["bench", "--quiet", "--package", "rdpmux-terminal", "--bench", "redraw"])
+        .current_dir(root::path());
     rows_of(&mut command, table)
 }
 

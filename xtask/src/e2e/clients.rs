@@ -2,13 +2,15 @@
 //! logins, many viewers. The lossless bitmap path of FreeRDP 2 is the reference that other paths are compared with;
 //! the qemu suite compares with QEMU's own picture. Hostile clients are in `hostile`.
 
+mod logins;
+
 use super::client::{Client, Config, Kind};
 use super::daemon::{Daemon, Desktop};
 use super::picture::{Area, Picture};
-use super::report::{Case, Suite};
+use super::report::{Case, Suite, Wanted};
 use super::text::Font;
 use super::{hostile, wait};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use embedded_graphics::mono_font::ascii::{FONT_9X15, FONT_10X20};
 use std::path::Path;
 
@@ -130,18 +132,15 @@ const NEXT_SIZE: (usize, usize) = (1280, 800);
 ///
 /// # Errors
 /// When a case fails.
-pub fn run(only: Option<&str>) -> Result<()> {
-    let mut suite = Suite::new("clients", only);
+pub fn run(wanted: Wanted<'_>) -> Result<()> {
+    let mut suite = Suite::new("clients", wanted);
     for variant in VARIANTS {
         suite.case(variant.name, |case| picture_and_keys(case, variant));
     }
     suite.case("both desktops", both_desktops);
     suite.case("mode change", mode_change);
     suite.case("pointer shapes", pointer_shapes);
-    suite.case("logins", logins);
-    suite.case("wrong password", wrong_password);
-    suite.case("legacy security refused", legacy_security);
-    suite.case("vmconnect", vmconnect);
+    logins::cases(&mut suite);
     suite.case("four viewers of one desktop", four_viewers);
     suite.case("keys of a killed viewer go up", keys_go_up);
     hostile::cases(&mut suite);
@@ -347,7 +346,10 @@ fn mode_change(case: &Case) -> Result<String> {
 }
 
 /// Pixels near the pointer that are of the colour 0xRRGGBB, and those that differ from the picture without pointer.
-fn pointer_pixels(client: &Client, at: (usize, usize), color: u32) -> Result<(usize, usize)> {
+///
+/// # Errors
+/// When the screen is gone.
+pub fn pointer_pixels(client: &Client, at: (usize, usize), color: u32) -> Result<(usize, usize)> {
     let area = Area {
         x: at.0 - 10,
         y: at.1 - 10,
@@ -412,125 +414,6 @@ fn pointer_shapes(case: &Case) -> Result<String> {
         "custom, large, hidden and default pointers on {}",
         seen.join(", ")
     ))
-}
-
-fn logins(case: &Case) -> Result<String> {
-    let daemon = demo(&case.folder)?;
-    let desktop = &daemon.desktops[1];
-    let mut done = Vec::new();
-    for (name, kind, more) in [
-        ("freerdp2-nla", Kind::FreeRdp2, &["/sec:nla", "/gfx"][..]),
-        ("freerdp2-tls", Kind::FreeRdp2, &["/sec:tls", "/gfx"][..]),
-        ("freerdp3-nla", Kind::FreeRdp3, &["/sec:nla", "/gfx"][..]),
-        ("freerdp3-tls", Kind::FreeRdp3, &["/sec:tls", "/gfx"][..]),
-        (
-            "freerdp3-tls12",
-            Kind::FreeRdp3,
-            &["/sec:tls", "/tls:enforce:1.2", "/gfx"][..],
-        ),
-        ("rdesktop-tls", Kind::Rdesktop, &[][..]),
-    ] {
-        let mut client = viewer(case, name, &daemon, desktop, kind, more)?;
-        client.picture(SIZE)?.save(&case.folder.join(format!("{name}.png")))?;
-        done.push(name);
-    }
-    Ok(done.join(", "))
-}
-
-fn wrong_password(case: &Case) -> Result<String> {
-    let daemon = demo(&case.folder)?;
-    let mut desktop = daemon.desktops[0].clone();
-    desktop.password.push('x');
-    let mut told = Vec::new();
-    for (name, kind, more) in [
-        ("freerdp2-nla", Kind::FreeRdp2, &["/sec:nla"][..]),
-        ("freerdp3-nla", Kind::FreeRdp3, &["/sec:nla"][..]),
-        ("freerdp2-tls", Kind::FreeRdp2, &["/sec:tls"][..]),
-        ("freerdp3-tls", Kind::FreeRdp3, &["/sec:tls"][..]),
-    ] {
-        let config = Config {
-            kind,
-            address: &daemon.address,
-            user: &desktop.login(),
-            password: &desktop.password,
-            size: SIZE,
-            more,
-            host: None,
-        };
-        let mut client = Client::start(&case.folder, name, &config)?;
-        let said = client
-            .wait_for_end(wait::seconds(20))
-            .with_context(|| format!("{name} with a wrong password"))?;
-        let words = [
-            "LOGON_FAILURE",
-            "ERRINFO_SERVER_FRESH_CREDENTIALS_REQUIRED",
-            "LOGON_ERROR",
-            "LOGON_FAILED",
-            "ERRINFO_SERVER_DENIED_CONNECTION",
-            "ERRINFO_SERVER_INSUFFICIENT_PRIVILEGES",
-            "AUTHENTICATION_FAILED",
-        ];
-        let Some(word) = words.iter().find(|word| said.contains(**word)) else {
-            bail!(
-                "{name} was not told: {}",
-                said.lines().rev().take(6).collect::<Vec<_>>().join(" | ")
-            );
-        };
-        told.push(format!("{name} {word}"));
-    }
-    Ok(told.join(", "))
-}
-
-fn legacy_security(case: &Case) -> Result<String> {
-    let daemon = demo(&case.folder)?;
-    let desktop = &daemon.desktops[0];
-    let mut told = Vec::new();
-    for (name, kind) in [("freerdp2", Kind::FreeRdp2), ("freerdp3", Kind::FreeRdp3)] {
-        let config = Config {
-            kind,
-            address: &daemon.address,
-            user: &desktop.login(),
-            password: &desktop.password,
-            size: SIZE,
-            more: &["/sec:rdp"],
-            host: None,
-        };
-        let mut client = Client::start(&case.folder, name, &config)?;
-        let said = client
-            .wait_for_end(wait::seconds(20))
-            .with_context(|| format!("{name} with legacy security"))?;
-        let line = said.lines().find(|line| {
-            line.contains("SSL_REQUIRED") || line.contains("HYBRID_REQUIRED") || line.contains("SECURITY_NEGO")
-        });
-        let line = line.with_context(|| format!("{name} was not told why: {said}"))?;
-        told.push(format!(
-            "{name}: {}",
-            line.rsplit(['-', ']']).next().unwrap_or(line).trim()
-        ));
-    }
-    Ok(told.join(", "))
-}
-
-fn vmconnect(case: &Case) -> Result<String> {
-    let daemon = demo(&case.folder)?;
-    let mut shown = Vec::new();
-    for desktop in &daemon.desktops {
-        let word = format!("/vmconnect:{}", desktop.name);
-        let mut client = viewer_as(
-            case,
-            &desktop.name,
-            &daemon,
-            &desktop.user,
-            desktop,
-            Kind::FreeRdp3,
-            &[&word, "/gfx"],
-        )?;
-        client
-            .picture(SIZE)?
-            .save(&case.folder.join(format!("{}.png", desktop.name)))?;
-        shown.push(desktop.name.clone());
-    }
-    Ok(format!("{} shown", shown.join(" and ")))
 }
 
 fn four_viewers(case: &Case) -> Result<String> {

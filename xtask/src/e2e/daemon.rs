@@ -113,6 +113,18 @@ impl Daemon {
         })
     }
 
+    /// Waits until a desktop can be asked for.
+    ///
+    /// # Errors
+    /// When there is none after 30 s.
+    pub fn wait_for_desktop(&self, name: &str) -> Result<()> {
+        let end = format!("desktop={name}");
+        let is_there = |line: &str| line.contains(" added ") && line.contains(&end);
+        wait::for_true(wait::seconds(30), &format!("there is {name}"), || {
+            Ok(self.process.output().lines().any(is_there))
+        })
+    }
+
     /// How pictures are sent to the client that became ready last.
     pub fn pipe(&self) -> String {
         let log = self.process.output();

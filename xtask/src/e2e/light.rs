@@ -2,6 +2,9 @@
 //! acknowledge every frame. Most look at nothing; one that is asked for its picture decodes everything with IronRDP's
 //! decoders and keeps the picture in a file. Benches start it as a program of its own; it runs until it is ended.
 
+mod legacy;
+mod talk;
+
 use super::ear::Ear;
 use super::hostile::{Tls, tls};
 use super::process::Process;
@@ -16,18 +19,22 @@ use ironrdp_core::{WriteBuf, decode, impl_as_any};
 use ironrdp_dvc::{DrdynvcClient, DvcClientProcessor, DvcMessage, DvcProcessor};
 use ironrdp_egfx::client::{GraphicsPipelineClient, GraphicsPipelineHandler};
 use ironrdp_egfx::pdu as egfx;
-use ironrdp_pdu::rdp::capability_sets::{BitmapCodecs, MajorPlatformType, RailSupportLevel};
+use ironrdp_pdu::rdp::capability_sets::{
+    BitmapCodecs, MajorPlatformType, RailSupportLevel, client_codecs_capabilities,
+};
 use ironrdp_pdu::rdp::client_info::{PerformanceFlags, TimezoneInfo};
 use ironrdp_pdu::x224::X224;
 use ironrdp_pdu::{Action, PduResult, decode_err, gcc, mcs};
 use ironrdp_svc::client_encode_svc_messages;
+use legacy::Legacy;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
+use talk::Talk;
 
 #[derive(Args, Clone)]
 pub struct Options {
@@ -52,10 +59,20 @@ pub struct Options {
     /// Keep what is played in this file
     #[arg(long)]
     recording: Option<PathBuf>,
+    /// Take RemoteFX in surface commands instead of the graphics pipeline
+    #[arg(long)]
+    rfx: bool,
+    /// Have the channels of the example `custom_channel` too; prints `HEARD channel text`
+    #[arg(long)]
+    talk: bool,
+    /// Print `SEEN frames bytes` of all viewers together ten times a second
+    #[arg(long)]
+    count_frames: bool,
 }
 
 static UP: AtomicU32 = AtomicU32::new(0);
 static FRAMES: AtomicU32 = AtomicU32::new(0);
+static BYTES: AtomicU64 = AtomicU64::new(0);
 
 /// Runs the subcommand: prints `UP n` when one more viewer has got its first frame.
 ///
@@ -72,6 +89,14 @@ pub fn run(options: &Options) -> Result<()> {
         };
         threads.push(std::thread::Builder::new().stack_size(512 << 10).spawn(body)?);
         std::thread::sleep(Duration::from_millis(options.gap));
+    }
+    while options.count_frames && threads.iter().any(|thread| !thread.is_finished()) {
+        println!(
+            "SEEN {} {}",
+            FRAMES.load(Ordering::Relaxed),
+            BYTES.load(Ordering::Relaxed)
+        );
+        std::thread::sleep(Duration::from_millis(100));
     }
     for thread in threads {
         let _ = thread.join();
@@ -113,13 +138,22 @@ fn view(options: &Options, index: u32) -> Result<()> {
     let user = options.user.replace("{}", &index.to_string());
     let mut config = config(user, options.password.clone());
     config.enable_audio_playback = options.hear;
+    if let (true, Some(bitmap)) = (options.rfx, &mut config.bitmap) {
+        bitmap.codecs = client_codecs_capabilities(&["remotefx"]).map_err(anyhow::Error::msg)?;
+        config.support_dyn_vc_gfx_protocol = false;
+    }
     let mut connector = ClientConnector::new(config, stream.local_addr()?);
     let mut channels = match &options.picture {
         Some(_) => DrdynvcClient::new().with_dynamic_channel(GraphicsPipelineClient::new(Box::new(Offer), None)),
+        None if options.rfx => DrdynvcClient::new(),
         None => DrdynvcClient::new().with_dynamic_channel(Blind::default()),
     };
     if options.hear {
         channels = channels.with_dynamic_channel(Ear::new(options.recording.as_deref())?);
+    }
+    if options.talk {
+        channels = channels.with_dynamic_channel(Talk::on_dynamic());
+        connector.attach_static_channel(Talk::on_static());
     }
     connector.attach_static_channel(channels);
     let mut plain = Wire::new(stream);
@@ -202,7 +236,10 @@ impl<S: Read + Write> Wire<S> {
         let mut buffer = [0; 65_536];
         match self.stream.read(&mut buffer) {
             Ok(0) => bail!("the server has closed the connection"),
-            Ok(count) => self.ahead.extend_from_slice(&buffer[..count]),
+            Ok(count) => {
+                BYTES.fetch_add(count as u64, Ordering::Relaxed);
+                self.ahead.extend_from_slice(&buffer[..count]);
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error.into()),
         }
@@ -214,6 +251,7 @@ impl Wire<Tls> {
     /// Answers what comes, for ever.
     fn look(&mut self, mut session: ConnectionResult, picture: Option<&Path>) -> Result<()> {
         let mut canvas = Canvas::default();
+        let mut legacy = Legacy::default();
         let mut is_up = false;
         loop {
             let mut used = 0;
@@ -221,12 +259,18 @@ impl Wire<Tls> {
                 let Some(pdu) = self.ahead.get(used..used + info.length) else {
                     break;
                 };
-                if info.action == Action::X224 {
-                    let answer = indication(&mut session, pdu)?;
-                    if !answer.is_empty() {
-                        self.stream.write_all(&answer)?;
-                        self.stream.flush()?;
+                let answer = match info.action {
+                    Action::X224 => indication(&mut session, pdu)?,
+                    Action::FastPath => {
+                        let heard = legacy.take(pdu)?;
+                        FRAMES.fetch_add(heard.frames, Ordering::Relaxed);
+                        let answers = heard.ended.iter().map(|id| legacy::acknowledgement(&session, *id));
+                        answers.collect::<Result<Vec<_>>>()?.concat()
                     }
+                };
+                if !answer.is_empty() {
+                    self.stream.write_all(&answer)?;
+                    self.stream.flush()?;
                 }
                 used += info.length;
             }
@@ -273,9 +317,10 @@ impl DvcProcessor for Blind {
     }
 
     fn start(&mut self, _: u32) -> PduResult<Vec<DvcMessage>> {
-        // H.264 too, as FreeRDP 3's `/gfx`, so that it follows the same stream; what it shows is not looked at.
+        // H.264 and the small cache, as FreeRDP 3's `/gfx`, so that it follows the same stream; what it shows is not
+        // looked at.
         let offer = egfx::CapabilitiesAdvertisePdu::from_typed(&[egfx::CapabilitySet::V10_7 {
-            flags: egfx::CapabilitiesV107Flags::empty(),
+            flags: egfx::CapabilitiesV107Flags::SMALL_CACHE,
         }]);
         Ok(vec![Box::new(egfx::GfxPdu::CapabilitiesAdvertise(offer))])
     }

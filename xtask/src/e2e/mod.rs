@@ -9,18 +9,21 @@ pub(crate) mod display;
 mod ear;
 mod graphics;
 mod hostile;
+mod librdpmux;
 pub(crate) mod light;
 pub(crate) mod net;
 pub(crate) mod picture;
 pub(crate) mod process;
-mod qemu;
+pub(crate) mod qemu;
 mod qmp;
 pub mod report;
 pub(crate) mod sampler;
 pub(crate) mod screen;
+mod sdk;
 mod session;
 mod slow;
 pub(crate) mod source;
+mod streams;
 mod text;
 pub(crate) mod vm;
 pub(crate) mod wait;
@@ -29,6 +32,7 @@ pub(crate) mod x11;
 use crate::setup;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use report::Wanted;
 
 #[derive(Args)]
 pub struct Options {
@@ -37,6 +41,9 @@ pub struct Options {
     /// Only cases with this in their name
     #[arg(long)]
     only: Option<String>,
+    /// Try cases that fail a second time
+    #[arg(long)]
+    again: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,9 +58,18 @@ enum Name {
     Graphics,
     /// What a session carries besides pictures: reconnection, commands and so on
     Session,
+    /// Hypervisors that were built with librdpmux: a foreign one, and ours
+    Librdpmux,
+    /// Character devices of real machines through `rdpmux console`
+    Streams,
+    /// Servers written with the crate `rdpmux-server`
+    Sdk,
     /// All suites
     All,
 }
+
+/// Runs a suite.
+type Run = fn(Wanted<'_>) -> Result<()>;
 
 /// Runs the subcommand.
 ///
@@ -63,37 +79,26 @@ pub fn run(options: &Options) -> Result<()> {
     if !setup::is_complete() {
         bail!("tools are missing: run `cargo xtask setup`");
     }
-    if matches!(options.suite, Name::Codecs) {
-        return codecs::run(options.only.as_deref());
-    }
-    if std::env::var_os("NOBUILD").is_none() {
+    let wanted = Wanted {
+        only: options.only.as_deref(),
+        again: options.again,
+    };
+    if ![Name::Codecs, Name::Sdk].contains(&options.suite) && std::env::var_os("NOBUILD").is_none() {
         daemon::build()?;
     }
-    let only = options.only.as_deref();
-    let clients = if matches!(options.suite, Name::Clients | Name::All) {
-        clients::run(only)
-    } else {
-        Ok(())
-    };
-    let qemu = if matches!(options.suite, Name::Qemu | Name::All) {
-        qemu::run(only)
-    } else {
-        Ok(())
-    };
-    let graphics = if matches!(options.suite, Name::Graphics | Name::All) {
-        graphics::run(only)
-    } else {
-        Ok(())
-    };
-    let session = if matches!(options.suite, Name::Session | Name::All) {
-        session::run(only)
-    } else {
-        Ok(())
-    };
-    let codecs = if matches!(options.suite, Name::All) {
-        codecs::run(only)
-    } else {
-        Ok(())
-    };
-    clients.and(qemu).and(graphics).and(session).and(codecs)
+    let suites: [(Name, Run); 8] = [
+        (Name::Clients, clients::run),
+        (Name::Qemu, qemu::run),
+        (Name::Graphics, graphics::run),
+        (Name::Session, session::run),
+        (Name::Librdpmux, librdpmux::run),
+        (Name::Streams, streams::run),
+        (Name::Sdk, sdk::run),
+        (Name::Codecs, codecs::run),
+    ];
+    let chosen = suites
+        .iter()
+        .filter(|(name, _)| [*name, Name::All].contains(&options.suite));
+    let failures: Vec<_> = chosen.filter_map(|(_, run)| run(wanted).err()).collect();
+    failures.into_iter().next().map_or(Ok(()), Err)
 }

@@ -172,6 +172,13 @@ impl Link {
         Ok(Self { server, client, slow })
     }
 
+    /// Gives an emulated link other limits; one without limits stays as it is.
+    pub fn limit(&self, limits: Limits) {
+        if let Some(slow) = &self.slow {
+            slow.limit(limits);
+        }
+    }
+
     /// IP bytes from server to client and back, since the start.
     ///
     /// # Errors

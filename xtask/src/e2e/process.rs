@@ -98,6 +98,14 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// Asks it to end (SIGTERM) and does not wait.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn ask_to_end(&self) -> Result<()> {
+        self.signal(Signal::TERM)
+    }
+
     /// Asks it to end, and ends it when it does not within five seconds.
     pub fn end(&mut self) {
         if self.is_stopped || self.signal(Signal::TERM).is_err() {
@@ -135,6 +143,20 @@ pub fn below(starter: &[&str], command: &Command) -> Command {
     let mut words = starter.iter().map(std::ffi::OsStr::new).chain([command.get_program()]);
     let mut result = Command::new(words.next().unwrap_or_else(|| command.get_program()));
     result.args(words).args(command.get_args());
+    surround(&mut result, command);
+    result
+}
+
+/// `command` with an argument before its others.
+pub fn with_first(argument: &Path, command: &Command) -> Command {
+    let mut result = Command::new(command.get_program());
+    result.arg(argument).args(command.get_args());
+    surround(&mut result, command);
+    result
+}
+
+/// Gives `result` the environment and the folder of `command`.
+fn surround(result: &mut Command, command: &Command) {
     for (key, value) in command.get_envs() {
         match value {
             Some(value) => result.env(key, value),
@@ -144,7 +166,6 @@ pub fn below(starter: &[&str], command: &Command) -> Command {
     if let Some(folder) = command.get_current_dir() {
         result.current_dir(folder);
     }
-    result
 }
 
 /// `command` as it is.

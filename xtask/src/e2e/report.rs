@@ -1,5 +1,6 @@
 //! What a suite has shown: one line per case, a summary, and a small file that `ci` adds up.
-//! A case that fails does not stop the others. Called by the suites.
+//! A case that fails does not stop the others; if asked, it is tried once more and what the first try said is printed
+//! too: real guests and clients on a busy machine are late now and then. Called by the suites.
 
 use crate::root;
 use anyhow::{Result, bail};
@@ -10,13 +11,28 @@ use std::path::PathBuf;
 use std::time::Instant;
 use tempfile::TempDir;
 
+/// Which cases run, and how often.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Only those with this in their name.
+    pub only: Option<&'a str>,
+    /// Those that fail are tried a second time.
+    pub again: bool,
+}
+
 /// One run of a suite.
 pub struct Suite {
     name: &'static str,
     only: Option<String>,
+    again: bool,
     passed: u32,
+    /// Passed the second time.
+    late: Vec<String>,
     failed: Vec<String>,
 }
+
+/// What a case does, and its name.
+pub type Named<'a> = (String, Box<dyn Fn(&Case) -> Result<String> + Sync + 'a>);
 
 /// One case while it runs.
 pub struct Case {
@@ -27,12 +43,14 @@ pub struct Case {
 }
 
 impl Suite {
-    /// Starts a suite; `only` is a part of the names of the cases to run.
-    pub fn new(name: &'static str, only: Option<&str>) -> Self {
+    /// Starts a suite.
+    pub fn new(name: &'static str, wanted: Wanted<'_>) -> Self {
         Self {
             name,
-            only: only.map(str::to_owned),
+            only: wanted.only.map(str::to_owned),
+            again: wanted.again,
             passed: 0,
+            late: Vec::new(),
             failed: Vec::new(),
         }
     }
@@ -43,26 +61,76 @@ impl Suite {
     }
 
     /// Runs one case; what it returns is its figure.
-    pub fn case(&mut self, name: &str, body: impl FnOnce(&Case) -> Result<String>) {
-        if !self.wants(name) {
-            return;
+    pub fn case(&mut self, name: &str, body: impl Fn(&Case) -> Result<String>) {
+        if self.wants(name) {
+            let first = self.attempt(name, &body);
+            self.judge(name, &body, first);
         }
+    }
+
+    /// Runs cases at the same time: those that mostly wait.
+    pub fn together(&mut self, cases: Vec<Named<'_>>) {
+        let wanted: Vec<_> = cases.into_iter().filter(|(name, _)| self.wants(name)).collect();
+        let suite = &*self;
+        let firsts: Vec<Attempt> = std::thread::scope(|scope| {
+            let running: Vec<_> = wanted
+                .iter()
+                .map(|(name, body)| scope.spawn(move || suite.attempt(name, body)))
+                .collect();
+            let ended = running.into_iter().map(std::thread::ScopedJoinHandle::join);
+            ended
+                .map(|attempt| attempt.unwrap_or_else(|_| Attempt::panicked()))
+                .collect()
+        });
+        for ((name, body), first) in wanted.iter().zip(firsts) {
+            self.judge(name, body, first);
+        }
+    }
+
+    fn attempt(&self, name: &str, body: &impl Fn(&Case) -> Result<String>) -> Attempt {
         let started = Instant::now();
         let result = self.folder(name).and_then(|case| {
-            catch_unwind(AssertUnwindSafe(|| body(&case)))
-                .unwrap_or_else(|_| Err(anyhow::anyhow!("the case itself panicked")))
+            catch_unwind(AssertUnwindSafe(|| body(&case))).unwrap_or_else(|_| Attempt::panicked().result)
         });
-        let time = started.elapsed().as_secs_f64();
-        match result {
+        let seconds = started.elapsed().as_secs_f64();
+        Attempt { result, seconds }
+    }
+
+    /// Prints how it went and counts it, after a second try if there is to be one.
+    fn judge(&mut self, name: &str, body: &impl Fn(&Case) -> Result<String>, first: Attempt) {
+        let Attempt { result, seconds } = first;
+        let mut error = match result {
             Ok(figure) => {
                 self.passed += 1;
-                println!("ok    {name:44} {figure}  ({time:.1} s)");
+                return println!("ok    {name:44} {figure}  ({seconds:.1} s)");
             }
-            Err(error) => {
-                println!("FAIL  {name:44} {error:#}  ({time:.1} s)");
-                self.failed.push(name.to_owned());
+            Err(error) => error,
+        };
+        if self.again {
+            println!("again {name:44} {error:#}  ({seconds:.1} s)");
+            self.keep_first(name);
+            match self.attempt(name, body) {
+                Attempt {
+                    result: Ok(figure),
+                    seconds,
+                } => {
+                    self.passed += 1;
+                    self.late.push(name.to_owned());
+                    return println!("ok    {name:44} {figure}  ({seconds:.1} s, the second time)");
+                }
+                second => error = second.result.expect_err("a failure"),
             }
         }
+        println!("FAIL  {name:44} {error:#}");
+        self.failed.push(name.to_owned());
+    }
+
+    /// Logs of a first try that failed stay beside those of the second.
+    fn keep_first(&self, name: &str) {
+        let folder = self.path(name);
+        let first = folder.with_file_name(format!("{}-first", folder_name(name)));
+        let _ = fs::remove_dir_all(&first);
+        let _ = fs::rename(folder, first);
     }
 
     /// Prints the summary and keeps it for `ci`.
@@ -80,6 +148,9 @@ impl Suite {
             self.failed.len(),
             self.name
         );
+        if !self.late.is_empty() {
+            println!("passed the second time only: {}", self.late.join(", "));
+        }
         if !self.failed.is_empty() {
             bail!("failed: {}", self.failed.join(", "));
         }
@@ -89,14 +160,33 @@ impl Suite {
         Ok(())
     }
 
+    fn path(&self, name: &str) -> PathBuf {
+        root::target().join("e2e").join(self.name).join(folder_name(name))
+    }
+
     fn folder(&self, name: &str) -> Result<Case> {
-        let folder = root::target().join("e2e").join(self.name).join(folder_name(name));
+        let folder = self.path(name);
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
         fs::create_dir_all(&folder)?;
         let sockets = tempfile::Builder::new().prefix("rdpmux-e2e-").tempdir()?;
         Ok(Case { folder, sockets })
+    }
+}
+
+/// One run of a case.
+struct Attempt {
+    result: Result<String>,
+    seconds: f64,
+}
+
+impl Attempt {
+    fn panicked() -> Self {
+        Self {
+            result: Err(anyhow::anyhow!("the case itself panicked")),
+            seconds: 0.0,
+        }
     }
 }
 

@@ -9,14 +9,15 @@ use anyhow::Result;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The running link; its threads end with their devices.
 pub struct Slow {
     _devices: [Process; 2],
+    limits: Arc<Mutex<Limits>>,
     down: Arc<AtomicU64>,
     up: Arc<AtomicU64>,
 }
@@ -41,14 +42,21 @@ impl Slow {
     ) -> Result<Self> {
         let (one, server_end) = device(server, folder, sockets, "server")?;
         let (two, client_end) = device(client, folder, sockets, "client")?;
+        let limits = Arc::new(Mutex::new(limits));
         let (down, up) = (Arc::default(), Arc::default());
-        pump(limits, &server_end, &client_end, Arc::clone(&down))?;
-        pump(limits, &client_end, &server_end, Arc::clone(&up))?;
+        pump(&limits, &server_end, &client_end, Arc::clone(&down))?;
+        pump(&limits, &client_end, &server_end, Arc::clone(&up))?;
         Ok(Self {
             _devices: [one, two],
+            limits,
             down,
             up,
         })
+    }
+
+    /// From now on it has these limits; packets on their way keep their time.
+    pub fn limit(&self, limits: Limits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
     /// IP bytes that went through, down to the client and up.
@@ -88,22 +96,23 @@ fn device(
 }
 
 /// Two threads for one direction: one gives each packet its time, the other lets it go at that time.
-fn pump(limits: Limits, from: &End, to: &End, passed: Arc<AtomicU64>) -> Result<()> {
+fn pump(limits: &Arc<Mutex<Limits>>, from: &End, to: &End, passed: Arc<AtomicU64>) -> Result<()> {
     let (sender, receiver) = channel();
     let (source, sink) = (from.packets.try_clone()?, to.packets.try_clone()?);
-    let device = to.device.clone();
-    std::thread::spawn(move || take(limits, &source, &sender, &passed));
+    let (device, limits) = (to.device.clone(), Arc::clone(limits));
+    std::thread::spawn(move || take(&limits, &source, &sender, &passed));
     std::thread::spawn(move || release(&receiver, &sink, &device));
     Ok(())
 }
 
-fn take(limits: Limits, source: &UnixDatagram, sender: &Sender<(Instant, Vec<u8>)>, passed: &AtomicU64) {
-    let seconds_per_byte = 8.0 / (f64::from(limits.kilobits_per_second) * 1e3);
-    let delay = Duration::from_millis(u64::from(limits.one_way_ms));
-    let queue = Duration::from_millis(u64::from(limits.queue_ms));
+fn take(limits: &Mutex<Limits>, source: &UnixDatagram, sender: &Sender<(Instant, Vec<u8>)>, passed: &AtomicU64) {
     let mut free = Instant::now();
     let mut buffer = vec![0; 65_536];
     while let Ok(length) = source.recv(&mut buffer) {
+        let limits = *limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconds_per_byte = 8.0 / (f64::from(limits.kilobits_per_second) * 1e3);
+        let delay = Duration::from_millis(u64::from(limits.one_way_ms));
+        let queue = Duration::from_millis(u64::from(limits.queue_ms));
         let now = Instant::now();
         if free.saturating_duration_since(now) > queue {
             continue;

@@ -58,8 +58,15 @@ pub enum Guest {
     Kms(&'static str),
     /// The same without a tablet: its pointer is a PS/2 mouse, unless the case adds another.
     KmsMouse(&'static str),
-    /// A Linux text console with this keyboard (`us` or `de`) that writes each line typed on it to its serial port.
+    /// A Linux text console with this keyboard (`us`, `de`, `fr` or `us-intl`) that writes each line typed on it to its
+    /// serial port.
     Typist(&'static str),
+    /// A Linux with a shell on its second serial port, which is the kernel's console too.
+    Shell,
+    /// A Linux without a screen that asks for a login on its first serial port, which the case brings.
+    Login,
+    /// A Linux text console, and SPICE's agent beside it.
+    Agent,
 }
 
 impl Guest {
@@ -73,6 +80,9 @@ impl Guest {
             Self::Installer => "installer",
             Self::Kms(_) | Self::KmsMouse(_) => "kms",
             Self::Typist(_) => "typist",
+            Self::Shell => "shell",
+            Self::Login => "login",
+            Self::Agent => "agent",
         }
     }
 }
@@ -260,9 +270,11 @@ pub fn command(case: &Case, name: &str, qemu: Qemu, guest: &Guest) -> Result<Com
         "-qmp",
     ]);
     command.arg(format!("unix:{},server=on,wait=off", control(case, name).display()));
-    command
-        .arg("-serial")
-        .arg(format!("file:{}", serial(&case.folder, name).display()));
+    if !matches!(guest, Guest::Login) {
+        command
+            .arg("-serial")
+            .arg(format!("file:{}", serial(&case.folder, name).display()));
+    }
     let installer = root::peers().join("installer");
     match guest {
         Guest::Memtest => {
@@ -285,6 +297,20 @@ pub fn command(case: &Case, name: &str, qemu: Qemu, guest: &Guest) -> Result<Com
             &mut command,
             &guest_image::console()?,
             "rdinit=/init console=tty0 vt.global_cursor_default=0 consoleblank=0",
+        ),
+        Guest::Shell => linux(
+            &mut command,
+            &guest_image::console()?,
+            "rdinit=/shell console=ttyS1 sysrq_always_enabled",
+        ),
+        Guest::Login => {
+            command.args(["-m", "256"]);
+            kernel(&mut command, &guest_image::console()?, "rdinit=/login console=ttyS0");
+        }
+        Guest::Agent => linux(
+            &mut command,
+            &guest_image::agent()?,
+            "rdinit=/init console=tty0 consoleblank=0",
         ),
         Guest::Kms(words) => linux(&mut command, &guest_image::kms()?, words),
         Guest::KmsMouse(words) => linux_without_tablet(&mut command, &guest_image::kms()?, words),
@@ -331,6 +357,10 @@ fn linux_without_tablet(command: &mut Command, initramfs: &Path, words: &str) {
         "-device",
         "virtio-vga,xres=1280,yres=800,id=gpu",
     ]);
+    kernel(command, initramfs, words);
+}
+
+fn kernel(command: &mut Command, initramfs: &Path, words: &str) {
     command
         .arg("-kernel")
         .arg(root::peers().join("kernel/vmlinuz"))

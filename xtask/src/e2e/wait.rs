@@ -4,13 +4,15 @@ use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
 const STEP: Duration = Duration::from_millis(50);
+/// A machine that does something else besides gets so many times as long.
+const PATIENCE: u32 = 3;
 
-/// Asks until the answer is `Some`, at most `limit` long.
+/// Asks until the answer is `Some`, at most [`PATIENCE`] times `limit`: what a machine takes that does nothing else, amply.
 ///
 /// # Errors
 /// When asking fails, or the limit is over; the message names `what`.
 pub fn until<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let started = Instant::now();
+    let (started, limit) = (Instant::now(), limit * PATIENCE);
     loop {
         if let Some(answer) = ask()? {
             return Ok(answer);
@@ -22,7 +24,7 @@ pub fn until<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Result<Opt
     }
 }
 
-/// Asks until the answer is true.
+/// Asks until the answer is true, as long as [`until`].
 ///
 /// # Errors
 /// As [`until`].

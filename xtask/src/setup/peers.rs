@@ -1,4 +1,4 @@
-//! Peers that Debian 12 does not have: a newer QEMU, FreeRDP 3, a kernel and an installer as guests.
+//! Peers that Debian 12 does not have, a newer QEMU and FreeRDP 3, and what is for guests only: a kernel, an agent, an installer.
 //! Each is unpacked under `target/peers/<name>` with a start script, and is done when its stamp holds its recipe.
 
 use super::apt;
@@ -36,6 +36,12 @@ pub const ALL: &[Peer] = &[
         purpose: "kernel and modules for Linux guests",
         recipe: 1,
         make: kernel,
+    },
+    Peer {
+        name: "guest-tools",
+        purpose: "SPICE's agent, and loadkeys with the keyboards of text consoles, for Linux guests",
+        recipe: 1,
+        make: guest_tools,
     },
     Peer {
         name: "installer",
@@ -177,6 +183,18 @@ fn kernel(dir: &Path) -> Result<()> {
     fs::rename(unpacked.join(format!("boot/vmlinuz-{version}")), dir.join("vmlinuz"))?;
     std::os::unix::fs::symlink(unpacked.join(format!("lib/modules/{version}")), dir.join("modules"))?;
     Ok(())
+}
+
+/// Their libraries are the machine's own.
+fn guest_tools(dir: &Path) -> Result<()> {
+    let unpacked = dir.join("root");
+    apt::unpack_own(&["spice-vdagent", "kbd", "console-data"], &unpacked)?;
+    let keymaps = unpacked.join("usr/share/keymaps");
+    let mut unzip = Command::new("find");
+    unzip
+        .arg(keymaps)
+        .args(["-name", "*.gz", "-exec", "gzip", "-d", "{}", "+"]);
+    steps::output(&mut unzip).map(drop)
 }
 
 fn installer(dir: &Path) -> Result<()> {

@@ -1,5 +1,8 @@
 //! One head of a machine: its screen, the task that brings its input to whichever hypervisor is connected, and who looks.
 
+use std::collections::BTreeMap;
+use std::task::Poll;
+
 use rdpmux_model::{Audience, HeadShape, HeadState, LockKeys, MouseMode, PointerShape, Presence, Size};
 use rdpmux_wire::v6;
 use tokio::sync::watch;
@@ -13,10 +16,6 @@ use crate::sink::{GuestSink, change_state};
 
 /// Size of a head that has shown nothing yet.
 const FIRST_SIZE: Size = Size::new(1024, 768);
-/// Frames per second that are told while nobody looks.
-const IDLE: u32 = 1;
-/// The same for an owner that does not say how fast its viewers are.
-const USUAL: u32 = 30;
 
 #[derive(Debug)]
 pub(super) struct Head {
@@ -142,7 +141,7 @@ impl Head {
             head: self.index,
             serial: self.serial,
             success: self.success,
-            rate: rate(*self.audience.borrow()),
+            rate: self.audience.borrow().rate().into(),
         }
     }
 
@@ -175,17 +174,18 @@ impl Head {
     }
 }
 
+/// Resolves when an audience or a wish of any head has changed. Cancel-safe.
+pub(super) async fn turned(heads: &mut BTreeMap<u32, Head>) {
+    let mut turns: Vec<_> = heads.values_mut().map(|head| Box::pin(head.turned())).collect();
+    std::future::poll_fn(|context| {
+        let is_ready = turns.iter_mut().any(|turn| turn.as_mut().poll(context).is_ready());
+        if is_ready { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
 impl Drop for Head {
     fn drop(&mut self) {
         self.input.abort();
-    }
-}
-
-/// Frames per second that are of use to somebody.
-fn rate(audience: Audience) -> u32 {
-    match audience {
-        Audience::Uncounted => USUAL,
-        Audience::Viewers(0) => IDLE,
-        Audience::Viewers(_) => USUAL,
     }
 }

@@ -11,17 +11,17 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use rdpmux_model::{LockKeys, MouseMode, PointerShape, Presence};
+use rdpmux_model::{HeadState, LockKeys, MouseMode, PointerShape, Presence};
 use rdpmux_wire::v6::{self, ToDaemon};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Ticket;
 use super::board::Entry;
-use super::head::Head;
+use super::flood::Flood;
+use super::head::{Head, turned};
 use super::input::Target;
 use super::link::{Link, Said};
 use super::memory::{self, Named, Peer};
@@ -33,6 +33,8 @@ use crate::supervise::Counters;
 
 /// A hypervisor that was lost may come back within this time.
 const GRACE: Duration = Duration::from_secs(10);
+/// A hypervisor that registered has so long to connect.
+const ARRIVAL: Duration = Duration::from_secs(60);
 /// Messages that are taken at once.
 const BATCH: usize = 64;
 /// After so many messages at once, a moment for others.
@@ -126,20 +128,20 @@ impl Machine {
         };
         self.head(0).await;
         self.show_absence(Presence::Waiting, &["Waiting for its hypervisor."]);
-        let mut gone_at = None;
+        let mut gone_at = Instant::now() + ARRIVAL;
         loop {
             let link = tokio::select! {
                 biased;
                 Some(link) = arriving.recv() => link,
-                () = sleep_until(gone_at.unwrap_or_else(Instant::now)), if gone_at.is_some() => {
-                    tracing::info!(guest = %self.title, "hypervisor did not come back");
+                () = sleep_until(gone_at) => {
+                    tracing::info!(guest = %self.title, "hypervisor did not come");
                     return;
                 }
             };
             if self.serve(link).await == End::Shutdown {
                 return;
             }
-            gone_at = Some(Instant::now() + GRACE);
+            gone_at = Instant::now() + GRACE;
         }
     }
 
@@ -147,8 +149,8 @@ impl Machine {
     async fn serve(&mut self, mut link: Link) -> End {
         Counters::count(&self.counters.attached);
         let who = self.entry.who;
-        let uuid = Some(who.uuid.to_string());
         // The owner's queue may be full; only this task waits for it.
+        let uuid = Some(who.uuid.to_string());
         let _ = self.events.send(GuestEvent::Identified { name: None, uuid }).await;
         (self.owed, self.complaints) = (None, 0);
         let target = Target {
@@ -181,6 +183,7 @@ impl Machine {
 
     async fn follow(&mut self, link: &mut Link, target: &Target) -> End {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut flood = Flood::default();
         loop {
             tokio::select! {
                 biased;
@@ -191,6 +194,10 @@ impl Machine {
                         return End::Lost;
                     }
                     let since = Instant::now();
+                    if flood.is_news(since.into_std(), taken == BATCH) {
+                        let peer = link.peer;
+                        tracing::warn!(guest = %self.title, %peer, "hypervisor: a flood of messages; it is slowed");
+                    }
                     if let Some(end) = self.take(batch.drain(..), link, target).await {
                         return end;
                     }
@@ -354,19 +361,14 @@ impl Machine {
                     num: lit & v6::lock::NUM != 0,
                     caps: lit & v6::lock::CAPS != 0,
                 };
-                self.heads
-                    .values()
-                    .for_each(|head| head.set_state(|state| state.locks = locks));
+                self.set_state(|state| state.locks = locks);
             }
             ToDaemon::MouseMode { absolute } => {
-                let mode = if absolute {
-                    MouseMode::Absolute
-                } else {
-                    MouseMode::Relative
+                let mode = match absolute {
+                    true => MouseMode::Absolute,
+                    false => MouseMode::Relative,
                 };
-                self.heads
-                    .values()
-                    .for_each(|head| head.set_state(|state| state.mouse = mode));
+                self.set_state(|state| state.mouse = mode);
             }
             ToDaemon::HeadGone { head: 0 } => self.complain(&"head 0 cannot go"),
             ToDaemon::HeadGone { head } => self.remove(head).await,
@@ -421,6 +423,10 @@ impl Machine {
         self.show_absence(presence, &[reason]);
     }
 
+    fn set_state(&self, change: impl Fn(&mut HeadState)) {
+        self.heads.values().for_each(|head| head.set_state(&change));
+    }
+
     fn show_absence(&mut self, presence: Presence, lines: &[&str]) {
         if let Some(head) = self.heads.get_mut(&0) {
             head.show_absence(presence, &self.title, lines);
@@ -429,16 +435,14 @@ impl Machine {
 
     /// A picture that was seen before stays, unless its memory is gone.
     fn on_picture_error(&mut self, index: u32, error: &PictureError) {
-        if matches!(
-            error,
-            PictureError::Sink(_) | PictureError::Format(_) | PictureError::Memory(_)
-        ) {
+        use PictureError::{Format, Memory, Sink};
+        if matches!(error, Sink(_) | Format(_) | Memory(_)) {
             Counters::count(&self.counters.refused);
         }
         self.complain(error);
         let title = self.title.clone();
         let Some(head) = self.heads.get_mut(&index) else { return };
-        if !head.has_shown() || matches!(error, PictureError::Memory(_)) {
+        if !head.has_shown() || matches!(error, Memory(_)) {
             head.card(&title, &["There is no picture of it:", &error.to_string()]);
         }
     }
@@ -476,16 +480,6 @@ async fn tell(link: &Link, message: &v6::ToGuest) {
     message.encode(&mut word);
     // If it is gone, that is noticed where it is heard.
     let _ = link.words.send(word).await;
-}
-
-/// Resolves when an audience or a wish of any head has changed. Cancel-safe.
-async fn turned(heads: &mut BTreeMap<u32, Head>) {
-    let mut turns: Vec<_> = heads.values_mut().map(|head| Box::pin(head.turned())).collect();
-    std::future::poll_fn(|context| {
-        let is_ready = turns.iter_mut().any(|turn| turn.as_mut().poll(context).is_ready());
-        if is_ready { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
 }
 
 async fn next_of(ends: &mut Option<Ends>) -> v6::ToGuest {

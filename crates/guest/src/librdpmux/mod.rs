@@ -3,10 +3,11 @@
 //!
 //! `board` knows who registered, `door` accepts connections and hears who they speak for, `stream` and `link` carry one,
 //! `machine` is the backend's task with its `head`s, `screen` and `memory` their pixels, `input` what they are told,
-//! `peripherals` sound and clipboard. D-Bus, ports and passwords are not here.
+//! `peripherals` sound and clipboard, `flood` who says too much. D-Bus, ports and passwords are not here.
 
 mod board;
 mod door;
+mod flood;
 mod head;
 mod input;
 mod link;

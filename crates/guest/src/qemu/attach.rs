@@ -42,8 +42,8 @@ pub(super) enum AttachError {
         /// How many machines are there.
         found: usize,
     },
-    /// It has no graphic console.
-    #[error("this machine has no graphic console")]
+    /// It has nothing that could be shown.
+    #[error("this machine has neither a graphic console nor a character device of `-chardev dbus`")]
     NoConsole,
     /// The bus has several and none was named.
     #[error("{found} machines are on the bus: name one in the configuration")]

@@ -20,6 +20,7 @@ pub(super) const KEYBOARD: &str = "org.qemu.Display1.Keyboard";
 pub(super) const MOUSE: &str = "org.qemu.Display1.Mouse";
 /// From QEMU 8.1 on.
 pub(super) const TOUCH: &str = "org.qemu.Display1.MultiTouch";
+const CHARDEV: &str = "org.qemu.Display1.Chardev";
 const VM: &str = "org.qemu.Display1.VM";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
@@ -63,6 +64,16 @@ pub(super) struct Console {
     pub(super) locks: LockKeys,
     /// Fingers reach the guest as fingers.
     pub(super) has_fingers: bool,
+}
+
+/// A character device of the D-Bus kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chardev {
+    pub(super) path: String,
+    /// What it was named for programs, not its id.
+    pub(super) name: String,
+    /// The guest has its end open.
+    pub(super) is_open: bool,
 }
 
 /// A property of a console that changed.
@@ -120,6 +131,35 @@ impl Display {
             console.has_fingers &= self.has_fingers;
         }
         Ok(consoles)
+    }
+
+    /// The character devices, in the order of their paths.
+    pub(super) async fn chardevs(&self) -> zbus::Result<Vec<Chardev>> {
+        let manager = ObjectManagerProxy::builder(&self.connection).path(ROOT);
+        let destination = self.destination.as_deref().unwrap_or("org.qemu").to_owned();
+        let manager = manager.destination(destination).build().await?;
+        Ok(chardevs(&manager.get_managed_objects().await?))
+    }
+
+    /// All signals: when objects come or go, and when something of them changes.
+    pub(super) async fn signals(&self) -> zbus::Result<Calls> {
+        let mut rule = MatchRule::builder().msg_type(Type::Signal).path_namespace(ROOT);
+        if let Some(destination) = &self.destination {
+            rule = rule.sender(destination.as_str());
+        }
+        let stream = MessageStream::for_match_rule(rule.build()?, &self.connection, Some(SIGNALS)).await?;
+        Ok(Calls { stream })
+    }
+
+    /// Gives QEMU its end of a character device's socket.
+    pub(super) async fn register_chardev(&self, path: &str, socket: BorrowedFd<'_>) -> zbus::Result<()> {
+        let body = (zbus::Fd::from(socket),);
+        self.call(path, CHARDEV, "Register", &body).await.map(drop)
+    }
+
+    /// Sends a break.
+    pub(super) async fn chardev_break(&self, path: &str) -> zbus::Result<()> {
+        self.call(path, CHARDEV, "SendBreak", &()).await.map(drop)
     }
 
     /// The size of a console. QEMU's main loop answers, so what it did before this call is done.
@@ -332,6 +372,25 @@ fn graphic_consoles(objects: &ManagedObjects) -> Vec<Console> {
     consoles.sort_by_key(|console| console.number);
     consoles.truncate(MAX_CONSOLES);
     consoles
+}
+
+fn chardevs(objects: &ManagedObjects) -> Vec<Chardev> {
+    let mut found: Vec<Chardev> = objects
+        .iter()
+        .filter_map(|(path, interfaces)| {
+            let (_, properties) = interfaces.iter().find(|(interface, _)| interface.as_str() == CHARDEV)?;
+            Some(Chardev {
+                path: path.to_string(),
+                name: text(properties, "Name").unwrap_or_default(),
+                is_open: matches!(
+                    properties.get("FEOpened").map(|value| &**value),
+                    Some(Variant::Bool(true))
+                ),
+            })
+        })
+        .collect();
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
 }
 
 fn mouse_mode(properties: &HashMap<String, OwnedVariant>) -> Option<MouseMode> {

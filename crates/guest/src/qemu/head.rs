@@ -154,8 +154,7 @@ impl Head {
                 pointer: PointerShape::Default,
                 locks: LockKeys::default(),
                 mouse: MouseMode::default(),
-                characters: false,
-                resting: false,
+                ..HeadState::default()
             };
         });
     }
@@ -182,7 +181,7 @@ mod tests {
         assert_eq!(head.idle_since(), None);
         let mut steps = Vec::new();
         for (second, viewers) in [(1, 0), (2, 0), (3, 1), (4, 2), (5, 0), (6, 0)] {
-            port.audience.send_replace(Audience::Viewers(viewers));
+            port.audience.send_replace(Audience::new(viewers, 30));
             head.turned().await;
             head.note_audience(at(second));
             steps.push(head.idle_since());

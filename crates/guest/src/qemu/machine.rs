@@ -18,13 +18,16 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::attach::{AttachError, Attachment, attach, within};
+use super::chardev::Chardevs;
+use super::chardev::takeover::{Start, Taken};
 use super::display::{Changes, Console, Display};
 use super::floor::Floor;
 use super::head::Head;
 use super::listener::{Ended, Listener, PeerError, SharedFrames, Watchdog};
-use super::qmp::{Qmp, QmpError};
+use super::monitor::Monitor;
+use super::qmp::Control;
 use super::switch;
-use super::{Config, Ends};
+use super::{Address, Config, Ends};
 use super::{audio, clipboard};
 use crate::port::{GuestEvent, Notice};
 use crate::power::PowerRequest;
@@ -79,7 +82,9 @@ pub(super) struct Machine {
 struct Connected {
     display: Display,
     changes: Changes,
-    qmp: Option<Qmp>,
+    qmp: Option<Control>,
+    /// What happens to the machine, as long as QMP is there.
+    notices: Option<mpsc::Receiver<Notice>>,
     /// QMP was to stay and ended.
     lost_qmp: bool,
     consoles: Vec<Console>,
@@ -172,7 +177,8 @@ impl Machine {
         let _ = self.events.send(GuestEvent::Identified { name, uuid }).await;
         let changes = within("AddMatch", display.changes()).await??;
         let consoles = within("GetManagedObjects", display.consoles()).await??;
-        if consoles.is_empty() {
+        // Serial ports are enough.
+        if consoles.is_empty() && within("GetManagedObjects", display.chardevs()).await??.is_empty() {
             return Err(AttachError::NoConsole);
         }
         let labels: Vec<_> = consoles.iter().map(|console| console.label.clone()).collect();
@@ -181,10 +187,12 @@ impl Machine {
             self.tell(notice);
         }
         let (ended_sender, ended) = mpsc::channel(HEADS);
+        let (qmp, notices) = qmp.map(Control::start).unzip();
         let mut connected = Connected {
             display,
             changes,
             qmp,
+            notices,
             lost_qmp: false,
             consoles,
             listeners: Vec::new(),
@@ -205,12 +213,35 @@ impl Machine {
                 .ok(),
             false => None,
         };
+        let _streams = Chardevs::start(
+            connected.display.clone(),
+            connected.qmp.clone(),
+            self.events.clone(),
+            self.title.clone(),
+        );
+        let control = connected.qmp.clone().filter(|_| self.config.monitor);
+        let _monitor = control.map(|control| Monitor::start(control, self.events.clone(), self.title.clone()));
+        let _taken = connected.qmp.clone().and_then(|control| self.take_over(control));
         let end = match listening {
             Ok(()) => self.follow(&mut connected).await,
             Err(error) => Err(error),
         };
         self.take_back(connected).await;
         end
+    }
+
+    fn take_over(&self, control: Control) -> Option<Taken> {
+        let (settings, Address::Qmp(socket)) = (self.config.take_over.clone()?, &self.config.address) else {
+            return None;
+        };
+        let start = Start {
+            settings,
+            control,
+            socket: socket.clone(),
+            events: self.events.clone(),
+            title: self.title.clone(),
+        };
+        start.now()
     }
 
     /// Follows the machine until one of its connections ends.
@@ -235,12 +266,12 @@ impl Machine {
                     }
                     None => Some(self.end_of_display(connected).await),
                 },
-                notice = next_notice(&mut connected.qmp) => {
+                notice = next_notice(&mut connected.notices) => {
                     self.on_notice(connected, notice);
                     None
                 }
                 Some(request) = self.power.recv() => {
-                    switch::carry_out(request, &mut connected.qmp, &self.config.address).await;
+                    switch::carry_out(request, connected.qmp.as_ref(), &self.config.address).await;
                     None
                 }
                 () = until(due) => {
@@ -255,12 +286,13 @@ impl Machine {
         }
     }
 
-    fn on_notice(&self, connected: &mut Connected, notice: Result<Notice, QmpError>) {
+    fn on_notice(&self, connected: &mut Connected, notice: Option<Notice>) {
         match notice {
-            Ok(notice) => self.tell(notice),
-            Err(error) => {
-                tracing::debug!(%error, guest = %self.title, "qmp connection ended");
+            Some(notice) => self.tell(notice),
+            None => {
+                tracing::debug!(guest = %self.title, "qmp connection ended");
                 connected.qmp = None;
+                connected.notices = None;
                 connected.lost_qmp = true;
             }
         }
@@ -336,7 +368,7 @@ impl Machine {
             self.heads.push(head);
             let _ = self.events.send(GuestEvent::HeadAdded(port)).await;
         }
-        while self.heads.len() > labels.len().max(1) {
+        while self.heads.len() > labels.len() {
             self.heads.pop();
             let index = self.heads.len() as u32;
             let _ = self.events.send(GuestEvent::HeadRemoved { index }).await;
@@ -443,20 +475,20 @@ async fn turned(heads: &mut [Head]) {
 
 /// How a connection ended that had no listener: QMP ends with QEMU, but not when another client took the display.
 async fn end_at_rest(connected: &mut Connected) -> End {
-    let Some(qmp) = &mut connected.qmp else {
+    let Some(notices) = &mut connected.notices else {
         return if connected.lost_qmp { End::Ended } else { End::Taken };
     };
-    let end_of_qmp = async { while qmp.notice().await.is_ok() {} };
+    let end_of_qmp = async { while notices.recv().await.is_some() {} };
     match timeout(TOGETHER, end_of_qmp).await {
         Ok(()) => End::Ended,
         Err(_) => End::Taken,
     }
 }
 
-/// The next notice, or never if there is no QMP connection. Cancel-safe.
-async fn next_notice(qmp: &mut Option<Qmp>) -> Result<Notice, QmpError> {
-    match qmp {
-        Some(qmp) => qmp.notice().await,
+/// The next notice, `None` at the end, or never if there is no QMP connection. Cancel-safe.
+async fn next_notice(notices: &mut Option<mpsc::Receiver<Notice>>) -> Option<Notice> {
+    match notices {
+        Some(notices) => notices.recv().await,
         None => std::future::pending().await,
     }
 }

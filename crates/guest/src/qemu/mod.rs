@@ -3,6 +3,7 @@
 
 mod attach;
 pub mod audio;
+mod chardev;
 mod clipboard;
 mod control;
 mod display;
@@ -12,6 +13,7 @@ mod head;
 mod input;
 pub mod listener;
 mod machine;
+mod monitor;
 pub mod qmp;
 mod size;
 mod switch;
@@ -25,6 +27,7 @@ use tokio::sync::mpsc;
 use crate::port::GuestEvent;
 use crate::power::PowerRequest;
 use crate::supervise::Counters;
+pub use chardev::takeover::{Backend, HandBack, Spec, SpecError, TakeOver};
 pub(crate) use clipboard::port as clipboard_port;
 use machine::Machine;
 
@@ -38,6 +41,10 @@ pub struct Config {
     pub qmp_stay: bool,
     /// QEMU makes no pictures of a head that nobody has looked at for so long.
     pub rest_after: Duration,
+    /// Its monitor is a stream, too, which needs QMP to stay.
+    pub monitor: bool,
+    /// Which character devices may be taken over by QMP, which has to stay for that.
+    pub take_over: Option<TakeOver>,
 }
 
 impl Config {
@@ -50,6 +57,8 @@ impl Config {
             address: Address::Qmp(path.into()),
             qmp_stay: true,
             rest_after: Self::REST_AFTER,
+            monitor: false,
+            take_over: None,
         }
     }
 }

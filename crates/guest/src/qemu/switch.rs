@@ -3,22 +3,22 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::Address;
-use super::qmp::{Qmp, QmpError};
+use super::qmp::{Control, Qmp, QmpError};
 use crate::power::{PowerAction, PowerError, PowerRequest};
 
 /// QEMU does these at once; the backend follows nothing else meanwhile.
 const ANSWER_TIME: Duration = Duration::from_secs(3);
 
 /// Carries a request out. A kept connection that breaks is left for its owner to notice.
-pub(super) async fn carry_out(request: PowerRequest, kept: &mut Option<Qmp>, address: &Address) {
+pub(super) async fn carry_out(request: PowerRequest, kept: Option<&Control>, address: &Address) {
     let command = command(request.action);
     let result = match (kept, address) {
-        (Some(qmp), _) => run(qmp, command).await,
+        (Some(control), _) => kept_run(control, command).await,
         (None, Address::Qmp(path)) => once(path, command).await,
         (None, Address::Bus { .. }) => Err(PowerError::NoSwitches),
     };
@@ -57,11 +57,16 @@ async fn once(path: &Path, command: &'static str) -> Result<(), PowerError> {
         Ok(Err(error)) => return Err(PowerError::Refused(error.to_string())),
         Err(_) => return Err(PowerError::Silent),
     };
-    run(&mut qmp, command).await
+    run(qmp.command(command, json!({}))).await
 }
 
-async fn run(qmp: &mut Qmp, command: &'static str) -> Result<(), PowerError> {
-    match timeout(ANSWER_TIME, qmp.command(command, json!({}))).await {
+/// A character device that is just being taken over goes first.
+async fn kept_run(control: &Control, command: &'static str) -> Result<(), PowerError> {
+    run(async { control.turn().await.command(command, json!({})).await }).await
+}
+
+async fn run(command: impl Future<Output = Result<Value, QmpError>>) -> Result<(), PowerError> {
+    match timeout(ANSWER_TIME, command).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(PowerError::Refused(error.to_string())),
         Err(_) => Err(PowerError::Silent),

@@ -179,6 +179,8 @@ async fn machines_on_a_bus_are_told_apart_by_their_uuid() {
         },
         qmp_stay: true,
         rest_after: Config::REST_AFTER,
+        monitor: false,
+        take_over: None,
     };
     let directories = uuids.map(|_| TempDir::new().expect("directory"));
     let display = format!("dbus,addr={}", bus.address);

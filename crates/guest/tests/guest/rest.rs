@@ -30,7 +30,7 @@ async fn viewer(directory: &TempDir) -> Viewer {
 
 /// Tells the backend how many look and waits until it is so.
 async fn look(viewer: &mut Viewer, viewers: usize) {
-    viewer.head().audience.send_replace(Audience::Viewers(viewers));
+    viewer.head().audience.send_replace(Audience::new(viewers, 30));
     viewer
         .until_state("as the audience wants it", |state| state.resting == (viewers == 0))
         .await;

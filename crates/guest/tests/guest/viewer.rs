@@ -50,6 +50,7 @@ impl Viewer {
                 GuestEvent::HeadAdded(port) => drop(self.heads.insert(port.index, port)),
                 GuestEvent::HeadRemoved { index } => drop(self.heads.remove(&index)),
                 GuestEvent::Identified { name, .. } => self.name = name,
+                GuestEvent::StreamAdded(_) => {}
                 GuestEvent::Notice(notice) => self.notices.push(notice),
             }
         }

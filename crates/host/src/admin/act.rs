@@ -39,6 +39,10 @@ pub(super) async fn act(request: Request, office: &Office) -> Done {
             let desktop = find(&desktop, user.as_deref(), Need::View, office)?;
             screenshot(desktop).await
         }
+        Request::Streams { desktop, user } => {
+            super::streams::admit(&desktop, user.as_deref(), office)?;
+            Ok((json!({}), Vec::new()))
+        }
         Request::Sessions {} => {
             let lines: Vec<_> = office.sessions.list().into_iter().map(line).collect();
             Ok((json!(lines), Vec::new()))
@@ -98,19 +102,22 @@ fn find(name: &str, user: Option<&str>, need: Need, office: &Office) -> Result<D
             return Err(Problem::new(ProblemKind::Denied, text));
         }
     }
-    found.ok_or_else(|| {
-        let names = office.board.names();
-        let names: Vec<_> = names.iter().map(DesktopName::as_str).collect();
-        let there = if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
-        };
-        Problem::new(
-            ProblemKind::NotFound,
-            format!("there is no desktop {name:?}; there are: {there}"),
-        )
-    })
+    found.ok_or_else(|| nowhere(name, office))
+}
+
+/// There is no such desktop, but others.
+pub(super) fn nowhere(name: &str, office: &Office) -> Problem {
+    let names = office.board.names();
+    let names: Vec<_> = names.iter().map(DesktopName::as_str).collect();
+    let there = if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    };
+    Problem::new(
+        ProblemKind::NotFound,
+        format!("there is no desktop {name:?}; there are: {there}"),
+    )
 }
 
 async fn keys(desktop: &DesktopHandle, chords: &[String], text: &str, layout: Option<&str>) -> Done {
@@ -232,6 +239,7 @@ fn line(facts: SessionFacts) -> SessionLine {
             .filter(|(has, _)| *has)
             .map(|(_, word)| word.to_owned())
             .collect(),
+        microphone: facts.speaks,
         seconds: facts.age.as_secs(),
     }
 }

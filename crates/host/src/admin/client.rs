@@ -48,12 +48,17 @@ fn list(paths: &[PathBuf]) -> String {
 
 /// Where daemons without a configured socket may listen, the usual one first.
 pub fn sockets() -> Vec<PathBuf> {
-    let mut directories = vec![usual_directory()];
+    let mut directories = vec![directory()];
     let system = PathBuf::from("/run/rdpmux");
     if !directories.contains(&system) {
         directories.push(system);
     }
     directories.iter().flat_map(|directory| sockets_in(directory)).collect()
+}
+
+/// Where a program of this user puts a socket that commands shall find, with a name as `admin-….sock`.
+pub fn directory() -> PathBuf {
+    usual_directory()
 }
 
 fn sockets_in(directory: &Path) -> Vec<PathBuf> {
@@ -73,6 +78,14 @@ fn sockets_in(directory: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// [`CallError`]; if none of several knows, what the last one said.
 pub fn call(sockets: &[PathBuf], request: &Request) -> Result<Reply, CallError> {
+    dial(sockets, request).map(|(reply, _)| reply)
+}
+
+/// The same, and the connection on which the daemon answered: after [`Request::Streams`] it is the carrier of streams.
+///
+/// # Errors
+/// As [`call`].
+pub fn dial(sockets: &[PathBuf], request: &Request) -> Result<(Reply, UnixStream), CallError> {
     let mut error = CallError::NoDaemon(sockets.to_vec());
     for path in sockets {
         match call_one(path, request) {
@@ -93,7 +106,7 @@ fn is_unknown(error: &CallError) -> bool {
     matches!(error, CallError::Refused(problem) if problem.kind == ProblemKind::NotFound)
 }
 
-fn call_one(path: &Path, request: &Request) -> Result<Reply, CallError> {
+fn call_one(path: &Path, request: &Request) -> Result<(Reply, UnixStream), CallError> {
     let io = |source| CallError::Io {
         path: path.to_owned(),
         source,
@@ -122,7 +135,7 @@ fn call_one(path: &Path, request: &Request) -> Result<Reply, CallError> {
         return Err(strange());
     }
     let value = answer.ok.ok_or_else(strange)?;
-    Ok(Reply { value, payload })
+    Ok((Reply { value, payload }, stream))
 }
 
 /// Longest line, and longest payload: more than a picture of the largest size needs.

@@ -6,6 +6,7 @@ mod act;
 mod client;
 mod request;
 mod socket;
+mod streams;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -16,12 +17,12 @@ use rdpmux_server::Sessions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-pub use client::{CallError, Reply, call, sockets};
+pub use client::{CallError, Reply, call, dial, directory, sockets};
 pub use request::{Answer, MAX_LINE, PowerWord, Problem, ProblemKind, Request, SessionLine, parse};
 pub(crate) use socket::AdminSocket;
 
@@ -33,9 +34,18 @@ pub(crate) struct Office {
     pub(crate) sessions: Sessions,
 }
 
+/// A program's place at the socket.
+struct Places {
+    /// While it asks.
+    place: OwnedSemaphorePermit,
+    /// Those of clients of streams, which stay.
+    streams: Arc<Semaphore>,
+}
+
 /// Serves the socket until dropped.
 pub(crate) async fn serve(listener: UnixListener, office: Arc<Office>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let streams = Arc::new(Semaphore::new(STREAM_CLIENTS));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -56,15 +66,13 @@ pub(crate) async fn serve(listener: UnixListener, office: Arc<Office>) {
             continue;
         };
         let office = Arc::clone(&office);
-        connections.spawn(async move {
-            attend(stream, &office).await;
-            drop(place);
-        });
+        let streams = Arc::clone(&streams);
+        connections.spawn(async move { attend(stream, &office, Places { place, streams }).await });
     }
 }
 
 /// Answers one program's requests until it leaves, is silent for too long or sends what is no line.
-async fn attend(mut stream: UnixStream, office: &Office) {
+async fn attend(mut stream: UnixStream, office: &Office, places: Places) {
     let peer = match stream.peer_cred() {
         Ok(peer) if is_allowed(&peer) => peer,
         Ok(peer) => return warn!(uid = peer.uid(), "a stranger at the admin socket was turned away"),
@@ -85,9 +93,14 @@ async fn attend(mut stream: UnixStream, office: &Office) {
             Ok(Line::End) | Err(_) => return,
         };
         // Who leaves while a long text is typed stops it.
+        let request = parse(&line);
+        let streams = match &request {
+            Ok(Request::Streams { desktop, user }) => Some((desktop.clone(), user.clone())),
+            _ => None,
+        };
         let (answer, payload) = tokio::select! {
             biased;
-            answer = respond(&line, &peer, office) => answer,
+            answer = respond(request, &peer, office) => answer,
             () = closed(&stream) => return,
         };
         match timeout(PATIENCE, write(&mut stream, &answer, &payload)).await {
@@ -100,12 +113,23 @@ async fn attend(mut stream: UnixStream, office: &Office) {
                 );
             }
         }
+        if let Some((desktop, user)) = streams.filter(|_| answer.error.is_none()) {
+            // Nothing was to be said before the answer.
+            let Ok(_place) = Arc::clone(&places.streams).try_acquire_owned() else {
+                return warn!("too many clients of streams at the admin socket; this one was closed");
+            };
+            drop(places.place);
+            if buffer.is_empty() {
+                streams::carry(stream, &desktop, user.as_deref(), office).await;
+            }
+            return;
+        }
     }
 }
 
-async fn respond(line: &[u8], peer: &UCred, office: &Office) -> (Answer, Vec<u8>) {
+async fn respond(request: Result<Request, Problem>, peer: &UCred, office: &Office) -> (Answer, Vec<u8>) {
     let (uid, pid) = (peer.uid(), peer.pid());
-    let request = match parse(line) {
+    let request = match request {
         Ok(request) => request,
         Err(problem) => return (Answer::error(problem), Vec::new()),
     };
@@ -123,7 +147,7 @@ async fn respond(line: &[u8], peer: &UCred, office: &Office) -> (Answer, Vec<u8>
 }
 
 /// The mode of the socket says the same; this holds if somebody changes it.
-fn is_allowed(peer: &UCred) -> bool {
+pub(crate) fn is_allowed(peer: &UCred) -> bool {
     peer.uid() == 0 || peer.uid() == rustix::process::geteuid().as_raw()
 }
 
@@ -183,6 +207,8 @@ fn is_ours(directory: &Path) -> bool {
 
 /// Programs at once.
 const CONNECTIONS: usize = 16;
+/// Clients of streams besides.
+const STREAM_CLIENTS: usize = 64;
 /// For a request to come and for an answer to be read.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How soon it is noticed that a program left.

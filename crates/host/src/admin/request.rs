@@ -53,6 +53,15 @@ pub enum Request {
         #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
         user: Option<String>,
     },
+    /// The machine's streams: after the answer the connection speaks the protocol of docs/streams.md. Nothing may be sent
+    /// before the answer. Needs a grant's `streams`.
+    Streams {
+        /// One of its desktops.
+        desktop: String,
+        /// On whose behalf.
+        #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+    },
     /// The sessions: `ok` is a list of [`SessionLine`].
     Sessions {},
     /// Close sessions that match all that is given; `ok` is how many.
@@ -101,6 +110,9 @@ pub struct SessionLine {
     pub client: String,
     /// `view`, `control`, `power`.
     pub rights: Vec<String>,
+    /// The machine hears its microphone now.
+    #[serde(default)]
+    pub microphone: bool,
     /// Age in seconds.
     pub seconds: u64,
 }
@@ -161,7 +173,8 @@ impl Answer {
 }
 
 impl Problem {
-    pub(crate) fn new(kind: ProblemKind, text: impl Into<String>) -> Self {
+    /// One of that kind, said in `text`.
+    pub fn new(kind: ProblemKind, text: impl Into<String>) -> Self {
         Self {
             kind,
             text: text.into(),
@@ -197,6 +210,7 @@ impl Request {
             }
             Self::Power { desktop, action, user } => format!("power {action:?} of {desktop:?}{}", behalf(user)),
             Self::Screenshot { desktop, user } => format!("screenshot of {desktop:?}{}", behalf(user)),
+            Self::Streams { desktop, user } => format!("streams of {desktop:?}{}", behalf(user)),
             Self::Sessions {} => "list of sessions".to_owned(),
             Self::Disconnect {
                 session, user, desktop, ..
@@ -248,6 +262,7 @@ mod tests {
             r#"{"do":"keys","desktop":"web1","chords":["ctrl-alt-del"],"text":"a","as":"alice"}"#,
             r#"{"do":"power","desktop":"web1","action":"reset"}"#,
             r#"{"do":"screenshot","desktop":"web1"}"#,
+            r#"{"do":"streams","desktop":"web1","as":"alice"}"#,
             r#"{"do":"sessions"}"#,
             r#"{"do":"disconnect","session":"s1","logoff":false}"#,
         ];

@@ -5,13 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as StdStream;
 
 use rdpmux_guest::testcard;
-use rdpmux_model::{DesktopName, Rights};
+use rdpmux_model::{DesktopName, Pattern, Rights};
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
 use crate::config::{Config, Machine, Source};
-use crate::pattern::Pattern;
 use crate::registry::{Grant, Registry};
 use crate::task::TaskGuard;
 
@@ -30,12 +29,15 @@ impl House {
                 source: Source::TestCard(testcard::Config::default()),
                 resize: true,
                 layout: None,
+                take_over: crate::config::TakeOver::default(),
+                streams: Vec::new(),
             }],
             grants: vec![Grant {
                 users: vec![Pattern::new("victor")],
                 vms: vec![Pattern::new("*")],
                 rights: Rights::VIEW,
                 clipboard: rdpmux_model::ClipboardPolicy::NONE,
+                streams: crate::StreamGrant::NONE,
             }],
             ..Config::default()
         };

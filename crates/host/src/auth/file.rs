@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use rdpmux_server::NtHash;
 
-use super::nt_hash;
 use crate::private_file::{self, PrivateFileError};
 
 /// A name that an account may have: 1 to 64 characters without spaces, control characters and `# : / \ @ *`, which mean
@@ -125,7 +124,7 @@ impl UsersFile {
     /// [`UsersError::Exists`], or the file cannot be written.
     pub fn add(&mut self, name: UserName, password: &str) -> Result<(), UsersError> {
         self.check_new(&name)?;
-        self.users.push((name, nt_hash(password)));
+        self.users.push((name, NtHash::of_password(password)));
         self.store()
     }
 
@@ -137,7 +136,7 @@ impl UsersFile {
         let at = self
             .position(name.as_str())
             .ok_or_else(|| UsersError::Unknown(name.0.clone()))?;
-        self.users[at].1 = nt_hash(password);
+        self.users[at].1 = NtHash::of_password(password);
         self.store()
     }
 

@@ -8,17 +8,7 @@ mod users;
 pub use file::{UserName, UsersError, UsersFile};
 pub use users::Users;
 
-use md4::{Digest, Md4};
 use rdpmux_server::NtHash;
-
-/// MD4 over the password's UTF-16LE form ([MS-NLMP] 3.3.1 `NTOWFv1`).
-pub fn nt_hash(password: &str) -> NtHash {
-    let mut md4 = Md4::new();
-    for unit in password.encode_utf16() {
-        md4.update(unit.to_le_bytes());
-    }
-    NtHash(md4.finalize().into())
-}
 
 /// A password of 60 random bits in three groups that are easy to read out and type.
 pub fn random_password() -> String {

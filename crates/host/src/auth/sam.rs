@@ -67,7 +67,7 @@ fn entry(line: &str) -> Result<Option<(String, NtHash)>, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::nt_hash;
+    use rdpmux_server::NtHash;
 
     const HASH: &str = "a4f49c406510bdcab6824ee7c30fd852";
 
@@ -80,7 +80,7 @@ mod tests {
             format!(" alice::aad3b435b51404eeaad3b435b51404ee:{HASH}:::\r"),
         ] {
             let user = entry(&line).expect("valid").expect("an entry");
-            assert_eq!(user, ("alice".to_owned(), nt_hash("Password")), "{line}");
+            assert_eq!(user, ("alice".to_owned(), NtHash::of_password("Password")), "{line}");
         }
         assert_eq!(entry("  # alice:::x"), Ok(None));
         assert_eq!(entry(""), Ok(None));

@@ -15,7 +15,7 @@ fn the_hash_is_that_of_the_specification() {
     let expected = [
         0xa4, 0xf4, 0x9c, 0x40, 0x65, 0x10, 0xbd, 0xca, 0xb6, 0x82, 0x4e, 0xe7, 0xc3, 0x0f, 0xd8, 0x52,
     ];
-    assert_eq!(nt_hash("Password").0, expected);
+    assert_eq!(NtHash::of_password("Password").0, expected);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn users_are_added_changed_deleted_and_kept_private() {
     assert!(users.verify("ALICE", "three"));
     assert!(!users.verify("alice", "one"));
     assert!(!users.verify("bob", "two"));
-    assert_eq!(users.nt_hash("alice"), Some(nt_hash("three")));
+    assert_eq!(users.nt_hash("alice"), Some(NtHash::of_password("three")));
     assert!(!fs::read_to_string(&path).expect("text").contains("three"));
 }
 
@@ -148,7 +148,7 @@ fn a_credential_file_is_followed_and_a_missing_one_opens_nothing() {
     let line = "alice:CORP::a4f49c406510bdcab6824ee7c30fd852:::\n";
     crate::private_file::replace(&path, line.as_bytes()).expect("write");
     assert!(users.verify("Alice", "Password"));
-    assert_eq!(users.nt_hash("alice"), Some(nt_hash("Password")));
+    assert_eq!(users.nt_hash("alice"), Some(NtHash::of_password("Password")));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("chmod");
     assert!(users.verify("alice", "Password"), "the last good accounts stay");
     fs::remove_file(&path).expect("remove");

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use rdpmux_server::{Accounts, NtHash};
 use tracing::{info, warn};
 
-use super::{UserName, UsersError, UsersFile, nt_hash, sam, same_hash};
+use super::{UserName, UsersError, UsersFile, sam, same_hash};
 
 /// Accounts for [`rdpmux_server::serve`].
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Users {
     pub fn in_memory(users: impl IntoIterator<Item = (UserName, String)>) -> Self {
         let hashes = users
             .into_iter()
-            .map(|(name, password)| (name.as_str().to_ascii_lowercase(), nt_hash(&password)));
+            .map(|(name, password)| (name.as_str().to_ascii_lowercase(), NtHash::of_password(&password)));
         Self {
             file: None,
             known: Mutex::new(Known {
@@ -162,7 +162,7 @@ impl Accounts for Users {
     }
 
     fn verify(&self, user: &str, password: &str) -> bool {
-        let offered = nt_hash(password);
+        let offered = NtHash::of_password(password);
         let known = self.lookup(user);
         // An unknown user costs the same comparison, against a hash that no password is expected to have.
         let same = same_hash(&offered, &known.unwrap_or(NtHash([0; 16])));

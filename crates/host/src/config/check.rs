@@ -5,15 +5,17 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use rdpmux_model::{DesktopName, Rights, SoundRight};
+use rdpmux_model::{DesktopName, Pattern, Rights};
 use rdpmux_server::typing::Layout;
 use rdpmux_server::{Limits, Logins, Reconnect, Routing};
 use toml::Spanned;
 
 use super::error::Problems;
-use super::{CertificateFiles, Config, Machine, Source, clipboard, keys, librdpmux, raw};
+use super::{
+    CertificateFiles, Config, Discovery, Machine, Source, clipboard, keys, librdpmux, raw, rights, streams, take_over,
+    vnc,
+};
 use crate::auth::UserName;
-use crate::pattern::Pattern;
 use crate::registry::{Grant, SocketPattern};
 
 /// Judges a file; what is wrong goes to `problems` and the result is then of no use.
@@ -25,7 +27,7 @@ pub(super) fn check(file: &raw::File, directory: &Path, problems: &mut Problems<
         listen: file
             .listen
             .as_ref()
-            .and_then(|text| listen(text, problems))
+            .and_then(|text| listen("listen", text, problems))
             .unwrap_or(defaults.listen),
         state_dir: file
             .state_dir
@@ -41,11 +43,12 @@ pub(super) fn check(file: &raw::File, directory: &Path, problems: &mut Problems<
             all_domains_real: false,
         },
         logins: logins(file, problems),
+        rdp2tcp: file.rdp2tcp,
         certificate: file.tls.as_ref().and_then(|tls| certificate(tls, directory, problems)),
         discover: file
             .discover
             .iter()
-            .filter_map(|entry| discover(entry, directory, problems))
+            .filter_map(|entry| discover(entry, layout, directory, problems))
             .collect(),
         layout,
         grants: file.grant.iter().filter_map(|entry| grant(entry, problems)).collect(),
@@ -56,6 +59,8 @@ pub(super) fn check(file: &raw::File, directory: &Path, problems: &mut Problems<
             .librdpmux
             .as_ref()
             .map(|section| librdpmux::check(section, directory, problems)),
+        vnc: file.vnc.as_ref().map(|section| vnc::check(section, problems)),
+        outlets: streams::outlets(&file.streams, directory, problems),
         machines,
         warnings: Vec::new(),
     };
@@ -115,11 +120,11 @@ fn warnings(config: &Config) -> Vec<String> {
     warnings
 }
 
-fn listen(text: &Spanned<String>, problems: &mut Problems<'_>) -> Option<SocketAddr> {
+pub(super) fn listen(key: &str, text: &Spanned<String>, problems: &mut Problems<'_>) -> Option<SocketAddr> {
     let parsed = text.get_ref().parse();
     if parsed.is_err() {
         let what = format!(
-            "`listen` takes an address and a port such as 127.0.0.1:3389 or [::]:3389, not `{}`",
+            "`{key}` takes an address and a port such as 127.0.0.1:3389 or [::]:3389, not `{}`",
             text.get_ref()
         );
         problems.at(text.span().start, what);
@@ -164,6 +169,7 @@ fn logins(file: &raw::File, problems: &mut Problems<'_>) -> Logins {
     let logins = Logins {
         nla: is_on(&file.nla),
         tls: is_on(&file.tls_logins),
+        plain: false,
     };
     if let (false, false, Some(switch)) = (logins.nla, logins.tls, &file.tls_logins) {
         problems.at(
@@ -226,6 +232,7 @@ fn machines(
             );
         }
         let source = source(entry, directory, problems);
+        let take_over = take_over::of_vm(entry, problems);
         let own_layout = entry.get_ref().layout.as_ref();
         let layout = own_layout.map_or(usual_layout, |text| layout(text, problems));
         machines.extend(name.zip(source).map(|(name, source)| Machine {
@@ -233,6 +240,8 @@ fn machines(
             source,
             resize: is_on(&entry.get_ref().resize),
             layout,
+            take_over: take_over.clone(),
+            streams: streams::sources(&entry.get_ref().streams, problems),
         }));
     }
     machines
@@ -261,10 +270,11 @@ fn source(entry: &Spanned<raw::Vm>, directory: &Path, problems: &mut Problems<'_
             problems.at(dbus.span().start, "this [[vm]] has both `qmp` and `dbus`; keep one");
             None
         }
+        (None, None, None) if !vm.streams.is_empty() => Some(Source::NoScreen),
         (None, None, _) => {
             problems.at(
                 entry.span().start,
-                "this [[vm]] has neither `qmp` nor `dbus`, so there is no way to its screen",
+                "this [[vm]] has neither `qmp` nor `dbus` nor `streams`, so there is nothing to show",
             );
             None
         }
@@ -292,13 +302,24 @@ fn source(entry: &Spanned<raw::Vm>, directory: &Path, problems: &mut Problems<'_
     }
 }
 
-fn discover(entry: &Spanned<raw::Discover>, directory: &Path, problems: &mut Problems<'_>) -> Option<SocketPattern> {
+fn discover(
+    entry: &Spanned<raw::Discover>,
+    usual_layout: Option<Layout>,
+    directory: &Path,
+    problems: &mut Problems<'_>,
+) -> Option<Discovery> {
+    let own_layout = entry.get_ref().layout.as_ref();
+    let layout = own_layout.map_or(usual_layout, |text| layout(text, problems));
     let Some(text) = &entry.get_ref().qmp else {
         problems.at(entry.span().start, "this [[discover]] has no `qmp` pattern");
         return None;
     };
     match SocketPattern::new(&directory.join(text.get_ref())) {
-        Ok(pattern) => Some(pattern),
+        Ok(sockets) => Some(Discovery {
+            sockets,
+            layout,
+            take_over: take_over::of_all(entry, problems),
+        }),
         Err(rule) => {
             problems.at(
                 text.span().start,
@@ -343,60 +364,18 @@ fn grant(entry: &Spanned<raw::Grant>, problems: &mut Problems<'_>) -> Option<Gra
         }
     }
     let patterns = |list: &[Spanned<String>]| list.iter().map(|text| Pattern::new(text.get_ref().as_str())).collect();
-    let rights = rights(&grant.rights, problems);
+    let granted = rights::rights(&grant.rights, problems);
     Some(Grant {
         users: patterns(&grant.users),
         vms: patterns(&grant.vms),
         rights: Rights {
-            sound: sound(grant.sound.as_ref(), problems),
-            resize: rights.control && is_on(&grant.resize),
-            ..rights
+            sound: rights::sound(grant.sound.as_ref(), problems),
+            resize: granted.control && is_on(&grant.resize),
+            ..granted
         },
         clipboard: clipboard::policy(grant, problems),
+        streams: rights::streams(grant.streams.as_ref(), granted, problems),
     })
-}
-
-fn rights(words: &[Spanned<String>], problems: &mut Problems<'_>) -> Rights {
-    let mut rights = Rights::default();
-    for word in words {
-        match word.get_ref().as_str() {
-            "view" => rights.view = true,
-            "control" => (rights.view, rights.control) = (true, true),
-            "power" => (rights.view, rights.power) = (true, true),
-            other => {
-                let near = keys::nearest(other, RIGHTS).map(|near| format!("did you mean `{near}`?"));
-                let near = near.unwrap_or_else(|| "the rights are view, control and power".to_owned());
-                problems.at(
-                    word.span().start,
-                    format!("`rights`: there is no right `{other}`; {near}"),
-                );
-            }
-        }
-    }
-    rights
-}
-
-const RIGHTS: [&str; 3] = ["view", "control", "power"];
-
-/// Who sees also hears, unless the grant says otherwise; a microphone has to be asked for.
-fn sound(word: Option<&Spanned<String>>, problems: &mut Problems<'_>) -> SoundRight {
-    let Some(word) = word else { return SoundRight::Out };
-    match word.get_ref().as_str() {
-        "off" => SoundRight::Off,
-        "out" => SoundRight::Out,
-        "both" => SoundRight::Both,
-        other => {
-            let near = keys::nearest(other, ["off", "out", "both"]).map(|near| format!("; did you mean `{near}`?"));
-            problems.at(
-                word.span().start,
-                format!(
-                    "`sound` takes off, out or both, not `{other}`{}",
-                    near.unwrap_or_default()
-                ),
-            );
-            SoundRight::Off
-        }
-    }
 }
 
 fn limits(raw: &raw::Limits, problems: &mut Problems<'_>) -> Limits {

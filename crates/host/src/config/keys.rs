@@ -73,6 +73,9 @@ fn is_kind(kind: Kind, value: &DeValue<'_>) -> bool {
         Kind::Text => value.is_str(),
         Kind::Switch => value.is_bool(),
         Kind::Number => value.is_integer(),
+        Kind::Table => value
+            .as_table()
+            .is_some_and(|table| table.values().all(|entry| entry.get_ref().is_str())),
         Kind::Texts => value
             .as_array()
             .is_some_and(|list| list.iter().all(|entry| entry.get_ref().is_str())),

@@ -9,23 +9,28 @@ mod error;
 mod keys;
 mod librdpmux;
 mod raw;
+mod rights;
 mod settings;
+mod streams;
+mod take_over;
+mod vnc;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use rdpmux_guest::testcard;
+use rdpmux_guest::{outside, testcard};
 use rdpmux_model::DesktopName;
-use rdpmux_server::typing::Layout;
-use rdpmux_server::{Limits, Logins, Reconnect, Routing};
+pub use rdpmux_server::typing::Layout;
+use rdpmux_server::{Limits, Logins, Reconnect, Routing, VncSettings};
 use toml::de::DeTable;
 
 pub use error::{ConfigError, EXAMPLE, Problem};
 pub use librdpmux::{Bus, Librdpmux};
 pub use settings::reference;
+pub use take_over::TakeOver;
 
-use crate::registry::{Grant, SocketPattern};
+use crate::registry::{Grant, Outlets, SocketPattern};
 use error::Problems;
 
 /// All that the daemon is told.
@@ -41,12 +46,14 @@ pub struct Config {
     pub routing: Routing,
     /// Which logins are offered.
     pub logins: Logins,
+    /// Streams also go over the static channel `rdp2tcp`.
+    pub rdp2tcp: bool,
     /// A certificate of the operator's own.
     pub certificate: Option<CertificateFiles>,
     /// Machines with fixed names.
     pub machines: Vec<Machine>,
     /// Where machines come and go.
-    pub discover: Vec<SocketPattern>,
+    pub discover: Vec<Discovery>,
     /// Keyboard layout of guests that come from there.
     pub layout: Option<Layout>,
     /// Who may do what.
@@ -59,6 +66,10 @@ pub struct Config {
     pub admin_socket: Option<PathBuf>,
     /// Machines whose hypervisors register; `None`: none do.
     pub librdpmux: Option<Librdpmux>,
+    /// Where VNC viewers connect; `None`: nowhere.
+    pub vnc: Option<Vnc>,
+    /// Where streams go besides to their clients.
+    pub outlets: Outlets,
     /// What is allowed but hardly meant.
     pub warnings: Vec<String>,
 }
@@ -71,6 +82,7 @@ impl Default for Config {
             default_desktop: None,
             routing: Routing::default(),
             logins: Logins::default(),
+            rdp2tcp: false,
             certificate: None,
             machines: Vec::new(),
             discover: Vec::new(),
@@ -80,9 +92,20 @@ impl Default for Config {
             reconnect: Reconnect::default(),
             admin_socket: None,
             librdpmux: None,
+            vnc: None,
+            outlets: Outlets::default(),
             warnings: Vec::new(),
         }
     }
+}
+
+/// The door of VNC viewers.
+#[derive(Debug, Clone, Copy)]
+pub struct Vnc {
+    /// Where it is.
+    pub listen: SocketAddr,
+    /// What it does.
+    pub settings: VncSettings,
 }
 
 /// Paths of a certificate chain and its key, both PEM.
@@ -105,6 +128,21 @@ pub struct Machine {
     pub resize: bool,
     /// The keyboard layout that its system is set to, if it is known.
     pub layout: Option<Layout>,
+    /// Character devices that are taken over.
+    pub take_over: TakeOver,
+    /// Character devices that are reached from outside.
+    pub streams: Vec<outside::Source>,
+}
+
+/// Where machines come and go.
+#[derive(Debug, Clone)]
+pub struct Discovery {
+    /// Their QMP sockets.
+    pub sockets: SocketPattern,
+    /// Their keyboard layout, if it is known.
+    pub layout: Option<Layout>,
+    /// Character devices of each that are taken over.
+    pub take_over: TakeOver,
 }
 
 /// Where a machine's screens come from.
@@ -121,6 +159,8 @@ pub enum Source {
         /// Name or UUID of the machine, if the bus carries several.
         vm: Option<String>,
     },
+    /// There is none: the machine is its streams.
+    NoScreen,
 }
 
 impl Config {

@@ -10,6 +10,7 @@ pub(super) enum Kind {
     Texts,
     Switch,
     Number,
+    Table,
 }
 
 impl Kind {
@@ -19,6 +20,7 @@ impl Kind {
             Self::Texts => "a list of texts, for example [\"a\", \"b\"]",
             Self::Switch => "true or false",
             Self::Number => "a whole number",
+            Self::Table => "a table of texts, for example { a = \"b\" }",
         }
     }
 }
@@ -69,6 +71,11 @@ const fn setting(key: &'static str, kind: Kind, default: &'static str, text: &'s
         text,
     }
 }
+
+const MONITOR: &str = "QEMU's monitor is a stream, too, called monitor, for users whose grant has streams = \"all\". Who types there can read and \
+                       write files of the host.";
+const TAKE_OVER: &str = "Labels of character devices that are taken over through QMP, whatever backend they have, and put back at the end; \
+                         * and ? match as in a shell, for example [\"serial*\"]. Not under libvirt.";
 
 pub(super) const SECTIONS: &[Section] = &[
     Section {
@@ -126,6 +133,12 @@ pub(super) const SECTIONS: &[Section] = &[
                 "true",
                 "Offer name and password inside TLS, for clients without NLA.",
             ),
+            setting(
+                "rdp2tcp",
+                Kind::Switch,
+                "false",
+                "Let clients use streams through FreeRDP's /rdp2tcp too; see `rdpmux stream-helper`.",
+            ),
         ],
     },
     Section {
@@ -145,7 +158,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section {
         name: "vm",
         form: Form::List,
-        text: "A machine with a fixed name. Give either qmp or dbus.",
+        text: "A machine with a fixed name. Give qmp or dbus, or nothing but streams for a machine without a screen.",
         settings: &[
             setting("name", Kind::Text, "", "Name by which clients ask for it."),
             setting(
@@ -178,18 +191,44 @@ pub(super) const SECTIONS: &[Section] = &[
                 "",
                 "Keyboard layout of this guest, if it is not that of all.",
             ),
+            setting("take_over", Kind::Texts, "[]", TAKE_OVER),
+            setting("monitor", Kind::Switch, "false", MONITOR),
+            setting(
+                "restore",
+                Kind::Table,
+                "",
+                "What those are, where QEMU's command line does not tell, by label: serial0 = \"file:/var/log/web1.log\", or pty, \
+                 pty:LINK, udp:HOST:PORT, unix:PATH,server=on, tcp:HOST:PORT,server=on.",
+            ),
+            setting(
+                "streams",
+                Kind::Texts,
+                "[]",
+                "Character devices outside of QEMU's display, as NAME=PLACE: listen:PATH (a socket of ours that the hypervisor connects \
+                 to, best of all), unix:PATH, tcp:HOST:PORT, pty:PATH, file:PATH (is only read).",
+            ),
         ],
     },
     Section {
         name: "discover",
         form: Form::List,
         text: "Machines that come and go: each matching socket is one, named after the file without its ending.",
-        settings: &[setting(
-            "qmp",
-            Kind::Text,
-            "",
-            "Pattern for QMP sockets, with * and ? in the file name, for example /run/rdpmux/vm/*.qmp.",
-        )],
+        settings: &[
+            setting(
+                "qmp",
+                Kind::Text,
+                "",
+                "Pattern for QMP sockets, with * and ? in the file name, for example /run/rdpmux/vm/*.qmp.",
+            ),
+            setting(
+                "layout",
+                Kind::Text,
+                "",
+                "Keyboard layout of these guests, if it is not that of all.",
+            ),
+            setting("take_over", Kind::Texts, "[]", TAKE_OVER),
+            setting("monitor", Kind::Switch, "false", MONITOR),
+        ],
     },
     Section {
         name: "grant",
@@ -209,6 +248,13 @@ pub(super) const SECTIONS: &[Section] = &[
                 Kind::Text,
                 "\"out\"",
                 "\"out\" to hear the machine, \"both\" to speak into its microphone too, \"off\" for neither.",
+            ),
+            setting(
+                "streams",
+                Kind::Text,
+                "\"off\"",
+                "Serial ports and consoles: \"watch\" to read them and what they said before, \"write\" to type into them too (needs control), \"all\" for that, \
+                 ports of programs and QEMU's monitor, \"off\".",
             ),
             setting(
                 "resize",
@@ -293,8 +339,67 @@ pub(super) const SECTIONS: &[Section] = &[
             ),
         ],
     },
+    STREAMS,
+    VNC,
     LIBRDPMUX,
 ];
+
+/// The section that is about VNC viewers.
+const VNC: Section = Section {
+    name: "vnc",
+    form: Form::Table,
+    text: "VNC viewers may connect too: with VeNCrypt (X509Plain), so with this daemon's certificate, users and grants. The desktop \
+           is chosen by the user name, alice#web1. Without this section none can.",
+    settings: &[
+        setting(
+            "listen",
+            Kind::Text,
+            "\"127.0.0.1:5900\"",
+            "Address and port for them. Port 0 lets the kernel choose.",
+        ),
+        setting(
+            "streams_2009",
+            Kind::Number,
+            "",
+            "A number for the pseudo-encoding by which viewers ask for character devices as in 2009 (docs/rfb.md), for example \
+             -900. Without it: they cannot.",
+        ),
+    ],
+};
+
+/// The section about streams of all machines.
+const STREAMS: Section = Section {
+    name: "streams",
+    form: Form::Table,
+    text: "What serial ports and consoles say, besides to who watches them.",
+    settings: &[
+        setting(
+            "record_dir",
+            Kind::Text,
+            "",
+            "Directory for a file of each stream, VM.STREAM.log, with the time before each line; mode 0600. Without it: none.",
+        ),
+        setting(
+            "record_mib",
+            Kind::Number,
+            "16",
+            "Size at which such a file is set aside.",
+        ),
+        setting(
+            "record_files",
+            Kind::Number,
+            "4",
+            "Files that are kept of a stream, that one among them.",
+        ),
+        setting(
+            "socket_dir",
+            Kind::Text,
+            "",
+            "Directory for a Unix socket of each stream, VM/STREAM, for socat, screen or conserver; for the daemon's user alone. \
+             Without it: none.",
+        ),
+    ],
+};
 
 /// The section that is about machines which register.
 const LIBRDPMUX: Section = Section {

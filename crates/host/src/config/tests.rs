@@ -37,10 +37,12 @@ fn a_full_configuration_is_read() {
         layout = "jp"
         [[discover]]
         qmp = "/run/rdpmux/vm/*.qmp"
+        layout = "fr"
         [[grant]]
         users = ["alice", "*"]
         vms = ["web*"]
         rights = ["control"]
+        streams = "write"
         [limits]
         handshake_seconds = 5
         sessions = 7
@@ -61,12 +63,19 @@ fn a_full_configuration_is_read() {
     };
     assert_eq!(config.machines[1].source, bus);
     assert_eq!(config.discover.len(), 1);
-    let layouts = [&config.layout, &config.machines[0].layout, &config.machines[1].layout];
+    let machines = &config.machines;
+    let layouts = [
+        config.layout,
+        machines[0].layout,
+        machines[1].layout,
+        config.discover[0].layout,
+    ];
     assert_eq!(
         layouts.map(|layout| layout.map(|l| l.name())),
-        [Some("de"), Some("de"), Some("jp")]
+        [Some("de"), Some("de"), Some("jp"), Some("fr")]
     );
     assert_eq!(config.grants[0].rights, Rights::CONTROL);
+    assert_eq!(config.grants[0].streams.rights, rdpmux_streams::Rights::ALL);
     assert_eq!(
         (
             config.limits.handshake.as_secs(),
@@ -109,10 +118,10 @@ fn unknown_keys_are_refused_with_the_nearest_valid_key() {
         expect![[r#"
             /etc/rdpmux.toml:1: unknown key `lsten`; did you mean `listen`?
             /etc/rdpmux.toml:2: unknown key `tls-logins`; did you mean `tls_logins`?
-            /etc/rdpmux.toml:3: unknown key `xyzzy`; valid keys: admin_socket, default_desktop, discover, grant, layout, librdpmux, limits, listen, login_domains, nla, reconnect, server_names, state_dir, tls, tls_logins, vm
+            /etc/rdpmux.toml:3: unknown key `xyzzy`; valid keys: admin_socket, default_desktop, discover, grant, layout, librdpmux, limits, listen, login_domains, nla, rdp2tcp, reconnect, server_names, state_dir, streams, tls, tls_logins, vm, vnc
             /etc/rdpmux.toml:4: unknown key `vms`; did you mean `vm`?
             /etc/rdpmux.toml:7: unknown key `qpm` in [[vm]]; did you mean `qmp`?
-            /etc/rdpmux.toml:8: unknown key `listen` in [[vm]]; it belongs to the top of the file or [librdpmux]
+            /etc/rdpmux.toml:8: unknown key `listen` in [[vm]]; it belongs to the top of the file or [vnc] or [librdpmux]
             /etc/rdpmux.toml:10: unknown key `qmp` in [limits]; it belongs to [[vm]] or [[discover]]
             /etc/rdpmux.toml:11: unknown key `sesions` in [limits]; did you mean `sessions`?"#]],
     );
@@ -177,7 +186,7 @@ fn machines_need_a_name_of_their_own_and_one_way_to_them() {
             /etc/rdpmux.toml:8: `name`: `a b` cannot name a desktop: a desktop name has 1 to 64 characters of A-Z a-z 0-9 . _ - and at most one / before a head's number
             /etc/rdpmux.toml:11: `name`: `c/1` must not contain a /, which marks further heads
             /etc/rdpmux.toml:13: this [[vm]] has no `name`
-            /etc/rdpmux.toml:15: this [[vm]] has neither `qmp` nor `dbus`, so there is no way to its screen
+            /etc/rdpmux.toml:15: this [[vm]] has neither `qmp` nor `dbus` nor `streams`, so there is nothing to show
             /etc/rdpmux.toml:20: this [[vm]] has both `qmp` and `dbus`; keep one
             /etc/rdpmux.toml:23: `dbus` takes a D-Bus address such as unix:path=/run/x.sock, not `/run/x`
             /etc/rdpmux.toml:27: `dbus_vm` goes with `dbus`; a QMP socket has one machine only"#]],
@@ -288,6 +297,7 @@ fn every_setting_of_the_table_is_read_and_has_its_true_default() {
                 settings::Kind::Texts => "[\"x\"]",
                 settings::Kind::Switch => "true",
                 settings::Kind::Number => "1",
+                settings::Kind::Table => "{ x = \"x\" }",
             };
             text.push_str(&format!("{} = {value}\n", setting.key));
         }
@@ -298,10 +308,14 @@ fn every_setting_of_the_table_is_read_and_has_its_true_default() {
     let text = format!("{VM}[librdpmux]\n{}", defaults_of("librdpmux"));
     let config = Config::parse(&text, Path::new("x")).expect("defaults are valid");
     assert_eq!(config.librdpmux, Some(Librdpmux::default()));
+    let config = |text: &str| Config::parse(&format!("{VM}{text}"), Path::new("x")).expect("valid");
+    let vnc = |text: &str| format!("{:?}", config(text).vnc);
+    assert_eq!(vnc(&format!("[vnc]\n{}", defaults_of("vnc"))), vnc("[vnc]\n"));
+    assert_eq!(vnc(""), "None");
 
     let defaults: String = settings::SECTIONS
         .iter()
-        .filter(|section| section.form != settings::Form::List && section.name != "librdpmux")
+        .filter(|section| section.form != settings::Form::List && !["librdpmux", "vnc"].contains(&section.name))
         .flat_map(|section| {
             let lines = section
                 .settings
@@ -325,7 +339,11 @@ fn every_setting_of_the_table_is_read_and_has_its_true_default() {
 /// The lines of a section with its defaults.
 fn defaults_of(name: &str) -> String {
     let section = settings::SECTIONS.iter().find(|section| section.name == name);
-    let settings = section.expect("there").settings.iter();
+    let settings = section
+        .expect("there")
+        .settings
+        .iter()
+        .filter(|s| !s.default.is_empty());
     settings.map(|s| format!("{} = {}\n", s.key, s.default)).collect()
 }
 
@@ -351,4 +369,28 @@ fn librdpmux_is_off_without_its_section_and_checked_with_it() {
             /etc/rdpmux.toml:4: `librdpmux.first_port` takes 1 to 65535, not 0
             /etc/rdpmux.toml:5: `librdpmux.socket` needs a name after the @"#]],
     );
+}
+
+#[test]
+fn streams_are_off_unless_granted_and_typing_takes_control() {
+    let parse = |rights: &str, streams: &str| {
+        let machines = "[[discover]]\nqmp = \"/vm/*.qmp\"";
+        let text = format!("{machines}\n[[grant]]\nusers = [\"a\"]\nvms = [\"*\"]\nrights = [\"{rights}\"]\n{streams}");
+        Config::parse(&text, Path::new("/etc/rdpmux/rdpmux.toml"))
+    };
+    let granted = |rights, streams| parse(rights, streams).expect("valid").grants[0].streams.rights;
+    let watch = rdpmux_streams::Rights::WATCH.with(rdpmux_streams::Rights::HISTORY);
+    assert_eq!(granted("control", ""), rdpmux_streams::Rights::NONE);
+    assert_eq!(granted("control", "streams = \"off\""), rdpmux_streams::Rights::NONE);
+    assert_eq!(granted("view", "streams = \"watch\""), watch);
+    let streams = |word| parse("control", word).expect("valid").grants[0].streams;
+    assert!(!streams("streams = \"write\"").all && streams("streams = \"all\"").all);
+    for (rights, streams, what) in [
+        ("view", "streams = \"write\"", "\"write\" needs the right `control`"),
+        ("view", "streams = \"all\"", "\"all\" needs the right `control`"),
+        ("control", "streams = \"wtach\"", "did you mean `watch`?"),
+    ] {
+        let problem = parse(rights, streams).expect_err(streams).to_string();
+        assert!(problem.contains(what), "{problem}");
+    }
 }

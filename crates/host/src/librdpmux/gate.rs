@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use rdpmux_model::{ClipboardPolicy, DesktopName, Rights};
-use rdpmux_server::{Accounts, DesktopHandle, Directory, Logins, NtHash};
+use rdpmux_server::streams::Visitor;
+use rdpmux_server::{Accounts, DesktopHandle, Directory, Logins, NtHash, Streams};
 use tracing::warn;
 
 use crate::auth::Users;
@@ -123,8 +124,8 @@ impl Accounts for Gate {
     fn logins(&self, offered: Logins) -> Logins {
         match self.keys() {
             Keys::Daemon(_) => offered,
-            Keys::File(_) => Logins { nla: true, tls: false },
-            Keys::Nobodys(_) => Logins { nla: false, tls: true },
+            Keys::File(_) => Logins::NLA,
+            Keys::Nobodys(_) => Logins::TLS,
         }
     }
 }
@@ -152,6 +153,14 @@ impl Directory for Gate {
             Keys::Daemon(_) => self.board.clipboard(user, desktop),
             Keys::File(_) => ClipboardPolicy::ALL,
             Keys::Nobodys(_) => ClipboardPolicy::NONE,
+        }
+    }
+
+    /// Only the daemon's own users have grants.
+    fn streams_for(&self, user: &str, desktop: &DesktopName) -> Option<(Streams, Visitor)> {
+        match self.keys() {
+            Keys::Daemon(_) => self.board.streams_for(user, desktop),
+            Keys::File(_) | Keys::Nobodys(_) => None,
         }
     }
 }

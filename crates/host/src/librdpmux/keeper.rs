@@ -176,7 +176,7 @@ impl Keeper {
             resize: true,
             layout: self.premises.layout,
         };
-        let task = follow(screens.clone(), spec, self.premises.board.clone());
+        let task = follow(screens.clone(), Some(spec), &[], self.premises.board.clone());
         self.install(uuid, screens.name, request, listener, task).await;
         Ok(path)
     }

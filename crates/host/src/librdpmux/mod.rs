@@ -18,7 +18,7 @@ use std::sync::Arc;
 use rdpmux_guest::librdpmux::Switchboard;
 use rdpmux_server::typing::Layout;
 use rdpmux_server::{
-    House, Limits, Logins, Reconnect, Routing, ServerConfig, Sessions, Stopper, TlsIdentity, stop_pair,
+    House, Limits, Logins, Reconnect, Routing, ServerConfig, Sessions, Stopper, SurfaceCodecs, TlsIdentity, stop_pair,
 };
 use tokio::sync::mpsc;
 use tracing::{error, info};
@@ -75,6 +75,9 @@ impl Premises {
             accounts: gate.clone(),
             directory: gate.clone(),
             logins: self.logins,
+            // A machine's own port is for clients of old; the shared one has it.
+            rdp2tcp: false,
+            codecs: SurfaceCodecs::ALL,
             routing: Routing {
                 all_domains_real: true,
                 ..Routing::default()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rdpmux_guest::librdpmux::{Config as Sockets, SocketName};
 use rdpmux_guest::testcard;
-use rdpmux_model::{DesktopName, Rights};
+use rdpmux_model::{DesktopName, Pattern, Rights};
 use rdpmux_server::{Accounts, Directory};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -20,7 +20,6 @@ use zbus::{Connection, MessageStream};
 use super::*;
 use crate::auth::UserName;
 use crate::config::{Bus, Config, Machine, Source};
-use crate::pattern::Pattern;
 use crate::registry::{Grant, Registry};
 use crate::{Identity, private_file};
 
@@ -84,12 +83,15 @@ fn config() -> Config {
             source: Source::TestCard(testcard::Config::default()),
             resize: true,
             layout: None,
+            take_over: crate::config::TakeOver::default(),
+            streams: Vec::new(),
         }],
         grants: vec![Grant {
             users: vec![Pattern::new("alice")],
             vms: vec![Pattern::new("*")],
             rights: Rights::VIEW,
             clipboard: rdpmux_model::ClipboardPolicy::ALL,
+            streams: crate::StreamGrant::NONE,
         }],
         ..Config::default()
     }
@@ -365,14 +367,14 @@ async fn the_gate_believes_the_daemons_users_a_files_users_or_everybody() {
     let line = "bob:CORP::a4f49c406510bdcab6824ee7c30fd852:::\n";
     private_file::replace(&sam, line.as_bytes()).expect("write");
     gate.set_file(&sam.display().to_string());
-    assert_eq!(gate.logins(both), Logins { nla: true, tls: false });
+    assert_eq!(gate.logins(both), Logins::NLA);
     assert_eq!(gate.nt_hash("alice"), None, "the daemon's users are not the file's");
     assert!(gate.nt_hash("Bob").is_some());
     assert_eq!(rights("bob"), Rights::CONTROL);
     assert_eq!(gate.rights("bob", &name("web1")), Rights::default(), "another machine");
 
     gate.require(false);
-    assert_eq!(gate.logins(both), Logins { nla: false, tls: true });
+    assert_eq!(gate.logins(both), Logins::TLS);
     assert!(gate.verify("anybody", ""));
     let mark = gate.nt_hash("anybody");
     assert!(mark.is_some(), "what a reconnect cookie is tied to");

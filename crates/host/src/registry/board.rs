@@ -8,14 +8,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 use rdpmux_guest::PowerPort;
 use rdpmux_model::{ClipboardPolicy, DesktopName, Rights};
-use rdpmux_server::{DesktopHandle, Directory};
+use rdpmux_server::streams::Visitor;
+use rdpmux_server::{DesktopHandle, Directory, Streams};
+use rdpmux_streams::{Kind, Text};
 use tokio::sync::watch;
 
 use super::grants::Policy;
+use super::outlets::Outlets;
 
 pub(crate) struct Board {
     desktops: RwLock<HashMap<DesktopName, Shown>>,
-    policy: RwLock<Policy>,
+    policy: Arc<RwLock<Policy>>,
+    /// What every machine's streams have besides clients.
+    outlets: Outlets,
     next_serial: AtomicU64,
     /// Told after each change of `desktops`. INVARIANT: never while `desktops` is locked, and nobody locks `desktops`
     /// inside of it, since a watch has a lock of its own.
@@ -29,8 +34,25 @@ struct Shown {
     handle: DesktopHandle,
     /// The switches of its machine.
     power: Option<PowerPort>,
+    /// The streams of its machine.
+    streams: Streams,
     /// Another name by which clients may ask for it.
     alias: Option<DesktopName>,
+    /// If it is a stream's: what that is. Rights on it are those on the stream.
+    stream: Option<Kind>,
+}
+
+/// A desktop to be put up.
+pub(super) struct Notice {
+    pub(super) handle: DesktopHandle,
+    /// The switches of its machine.
+    pub(super) power: Option<PowerPort>,
+    /// The streams of its machine.
+    pub(super) streams: Streams,
+    /// Another name by which clients may ask for it; it counts only while no desktop has it as its name.
+    pub(super) alias: Option<DesktopName>,
+    /// If it is a stream's: what that is.
+    pub(super) stream: Option<Kind>,
 }
 
 /// Keeps one desktop on the board. A later desktop of the same name is not taken down by an earlier one's ticket.
@@ -41,29 +63,34 @@ pub(super) struct Ticket {
 }
 
 impl Board {
-    pub(super) fn new(policy: Policy) -> Arc<Self> {
+    pub(super) fn new(policy: Policy, outlets: Outlets) -> Arc<Self> {
         Arc::new(Self {
             desktops: RwLock::default(),
-            policy: RwLock::new(policy),
+            policy: Arc::new(RwLock::new(policy)),
+            outlets,
             next_serial: AtomicU64::new(0),
             changed: watch::Sender::new(()),
         })
     }
 
-    /// Puts a desktop up. An `alias` counts only while no desktop has it as its name.
-    pub(super) fn publish(
-        board: &Arc<Self>,
-        handle: DesktopHandle,
-        power: Option<PowerPort>,
-        alias: Option<DesktopName>,
-    ) -> Ticket {
+    /// Puts a desktop up.
+    pub(super) fn publish(board: &Arc<Self>, notice: Notice) -> Ticket {
+        let Notice {
+            handle,
+            power,
+            streams,
+            alias,
+            stream,
+        } = notice;
         let name = handle.name().clone();
         let serial = board.next_serial.fetch_add(1, Ordering::Relaxed);
         let shown = Shown {
             serial,
             handle,
             power,
+            streams,
             alias,
+            stream,
         };
         board.desktops.write().insert(name.clone(), shown);
         board.changed.send_replace(());
@@ -72,6 +99,10 @@ impl Board {
             name,
             serial,
         }
+    }
+
+    pub(super) fn outlets(&self) -> &Outlets {
+        &self.outlets
     }
 
     pub(super) fn replace_policy(&self, policy: Policy) {
@@ -104,6 +135,16 @@ impl Board {
         self.shown(name, |shown| shown.power.clone())?
     }
 
+    /// The streams of the machine behind a desktop.
+    pub(crate) fn streams(&self, name: &DesktopName) -> Option<Streams> {
+        self.shown(name, |shown| shown.streams.clone())
+    }
+
+    /// What `user` may do with streams of a kind of the desktop's machine.
+    pub(crate) fn stream_rights(&self, user: &str, desktop: &DesktopName, kind: Kind) -> rdpmux_streams::Rights {
+        self.policy.read().streams(user, desktop, kind)
+    }
+
     /// Names of the desktops that can be reached, in alphabetical order.
     pub(crate) fn names(&self) -> Vec<DesktopName> {
         let mut names: Vec<_> = self.desktops.read().keys().cloned().collect();
@@ -118,6 +159,16 @@ impl Board {
         while !done(&self.names()) && changed.changed().await.is_ok() {}
     }
 }
+
+/// Those that a grant can be about.
+const KINDS: [Kind; 6] = [
+    Kind::Serial,
+    Kind::Console,
+    Kind::Port,
+    Kind::Monitor,
+    Kind::Other,
+    Kind::Log,
+];
 
 impl Drop for Ticket {
     fn drop(&mut self) {
@@ -149,16 +200,42 @@ impl Directory for Board {
         if !handles.all(|handle| handle.name().vm().eq_ignore_ascii_case(machine)) {
             return None;
         }
-        desktops
-            .get(&DesktopName::new(machine).ok()?)
-            .map(|shown| shown.handle.clone())
+        let machine = DesktopName::new(machine).ok()?;
+        drop(desktops);
+        self.find(&machine)
     }
 
     fn rights(&self, user: &str, desktop: &DesktopName) -> Rights {
-        self.policy.read().rights(user, desktop)
+        let stream = self.shown(desktop, |shown| shown.stream).flatten();
+        let policy = self.policy.read();
+        let rights = policy.rights(user, desktop);
+        stream.map_or(rights, |kind| {
+            let granted = policy.streams(user, desktop, kind);
+            let view = granted.has(rdpmux_streams::Rights::WATCH);
+            Rights {
+                view,
+                control: view && granted.has(rdpmux_streams::Rights::WRITE),
+                resize: rights.resize,
+                ..Rights::default()
+            }
+        })
     }
 
     fn clipboard(&self, user: &str, desktop: &DesktopName) -> ClipboardPolicy {
         self.policy.read().clipboard(user, desktop)
+    }
+
+    fn streams_for(&self, user: &str, desktop: &DesktopName) -> Option<(Streams, Visitor)> {
+        let streams = self.streams(desktop)?;
+        let (policy, who, desktop) = (self.policy.clone(), user.to_owned(), desktop.clone());
+        let rights = move |kind| policy.read().streams(&who, &desktop, kind);
+        let knows = KINDS
+            .into_iter()
+            .any(|kind| rights(kind).has(rdpmux_streams::Rights::WATCH));
+        let visitor = Visitor {
+            who: Text::cleaned(user),
+            rights: Box::new(rights),
+        };
+        knows.then_some((streams, visitor))
     }
 }

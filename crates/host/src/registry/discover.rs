@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use crate::pattern::Pattern;
+use rdpmux_model::Pattern;
 
 /// A directory and a pattern for the sockets in it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,7 @@
 //! Who may do what: grants by patterns, added up, and the desktop for clients that name none.
 
-use rdpmux_model::{ClipboardPolicy, DesktopName, Rights};
-
-use crate::pattern::Pattern;
+use rdpmux_model::{ClipboardPolicy, DesktopName, Pattern, Rights};
+use rdpmux_streams::Kind;
 
 /// Rights on some machines for some users.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +14,25 @@ pub struct Grant {
     pub rights: Rights,
     /// What they may do with the clipboard; nothing without control.
     pub clipboard: ClipboardPolicy,
+    /// What they may do with its streams.
+    pub streams: StreamGrant,
+}
+
+/// What users may do with a machine's streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamGrant {
+    /// On its serial ports and consoles.
+    pub rights: rdpmux_streams::Rights,
+    /// And on its other streams: ports of programs, QEMU's monitor.
+    pub all: bool,
+}
+
+impl StreamGrant {
+    /// None of them is even listed.
+    pub const NONE: Self = Self {
+        rights: rdpmux_streams::Rights::NONE,
+        all: false,
+    };
 }
 
 impl Grant {
@@ -53,6 +71,16 @@ impl Policy {
             .fold(ClipboardPolicy::NONE, |sum, grant| sum.or(grant.clipboard))
     }
 
+    /// What `user` may do with streams of a kind of the desktop's machine.
+    pub fn streams(&self, user: &str, desktop: &DesktopName, kind: Kind) -> rdpmux_streams::Rights {
+        let is_usual = matches!(kind, Kind::Serial | Kind::Console | Kind::Log);
+        self.matching(user, desktop)
+            .filter(|grant| is_usual || grant.streams.all)
+            .fold(rdpmux_streams::Rights::NONE, |sum, grant| {
+                sum.with(grant.streams.rights)
+            })
+    }
+
     fn matching<'a>(&'a self, user: &'a str, desktop: &'a DesktopName) -> impl Iterator<Item = &'a Grant> {
         let is_for = |grant: &Grant| grant.users.iter().any(|pattern| pattern.matches(user));
         self.grants
@@ -74,6 +102,7 @@ mod tests {
             vms: patterns(vms),
             rights,
             clipboard: ClipboardPolicy::ALL,
+            streams: StreamGrant::NONE,
         }
     }
 
@@ -106,6 +135,44 @@ mod tests {
         assert_eq!((web1.inward, web1.outward), (all, none));
         let web2 = clipboard("alice", "web2");
         assert_eq!((web2.inward, web2.outward), (all, all));
+    }
+
+    #[test]
+    fn streams_are_granted_apart_from_the_screen_and_by_kind() {
+        let watch = rdpmux_streams::Rights::WATCH;
+        let to = |users: &[&str], rights, all| Grant {
+            streams: StreamGrant { rights, all },
+            ..grant(users, &["web*"], Rights::VIEW)
+        };
+        let policy = Policy {
+            grants: vec![
+                grant(&["*"], &["*"], Rights::POWER),
+                to(&["alice", "bob"], watch, false),
+                to(&["bob"], rdpmux_streams::Rights::WRITE, false),
+                to(&["root"], rdpmux_streams::Rights::ALL, true),
+            ],
+            default_desktop: None,
+        };
+        let streams = |user, desktop, kind| policy.streams(user, &DesktopName::new(desktop).expect("valid"), kind);
+        assert_eq!(streams("alice", "web1", Kind::Serial), watch);
+        assert_eq!(streams("root", "web1", Kind::Monitor), rdpmux_streams::Rights::ALL);
+        assert_eq!(
+            streams("bob", "web1/1", Kind::Console),
+            watch.with(rdpmux_streams::Rights::WRITE)
+        );
+        for (user, desktop, kind) in [
+            ("carol", "web1", Kind::Serial),
+            ("bob", "db1", Kind::Serial),
+            ("bob", "web1", Kind::Monitor),
+            ("bob", "web1", Kind::Port),
+            ("root", "db1", Kind::Monitor),
+        ] {
+            assert_eq!(
+                streams(user, desktop, kind),
+                rdpmux_streams::Rights::NONE,
+                "{user} {desktop}"
+            );
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod board;
 mod discover;
 mod grants;
 mod machine;
+mod outlets;
 mod roster;
 
 use std::collections::{HashMap, HashSet};
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdpmux_guest::qemu::HandBack;
 use rdpmux_model::DesktopName;
 use rdpmux_server::typing::Layout;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -21,10 +23,12 @@ use tracing::{error, info, warn};
 
 pub(crate) use board::Board;
 pub use discover::{PatternError, SocketPattern};
-pub use grants::Grant;
+pub use grants::{Grant, StreamGrant};
+use machine::Keeping;
 pub(crate) use machine::{Screens, follow};
+pub use outlets::{Outlets, Records};
 
-use crate::config::{Config, Machine, Source};
+use crate::config::{Config, Discovery, Machine, Source, TakeOver};
 use crate::task::TaskGuard;
 use grants::Policy;
 use roster::{Change, Roster};
@@ -33,25 +37,34 @@ use roster::{Change, Roster};
 const SCAN: Duration = Duration::from_secs(1);
 /// How long a start waits for the desktops of the configuration, which backends give at once, card or picture.
 const SETTLE: Duration = Duration::from_secs(5);
+/// Longest wait for what was taken over to be given back.
+const HAND_BACK: Duration = Duration::from_secs(15);
 /// A machine whose task ended by itself, which is a bug, is started again this often.
 const RESTARTS: u32 = 5;
 
 /// Dropping it takes all desktops off the port.
 pub(crate) struct Registry {
     board: Arc<Board>,
+    hand_back: HandBack,
     _task: TaskGuard,
 }
 
 impl Registry {
     /// Starts all machines, those of the first scan included, and waits until they can be reached.
     pub(crate) async fn start(config: &Config) -> Self {
-        let board = Board::new(policy(config));
+        let keeping = Keeping {
+            directory: config.state_dir.join("take-over"),
+            hand_back: HandBack::default(),
+        };
+        let hand_back = keeping.hand_back.clone();
+        let board = Board::new(policy(config), config.outlets.clone());
         let mut follower = Follower {
             board: board.clone(),
+            keeping,
             running: HashMap::new(),
             roster: Roster::new(config.machines.iter().map(|machine| machine.name.clone())),
             discover: config.discover.clone(),
-            layout: config.layout,
+            traits: HashMap::new(),
             unreadable: HashSet::new(),
         };
         for machine in &config.machines {
@@ -60,11 +73,26 @@ impl Registry {
         follower.scan().await;
         let names: Vec<_> = follower.running.keys().cloned().collect();
         let task = TaskGuard::spawn(follower.run());
-        let complete = board.wait_until(|there| names.iter().all(|name| there.contains(name)));
+        let complete = board.wait_until(|there| {
+            names
+                .iter()
+                .all(|name| there.iter().any(|desktop| is_of(desktop, name)))
+        });
         if tokio::time::timeout(SETTLE, complete).await.is_err() {
             warn!("not every machine has a desktop yet");
         }
-        Self { board, _task: task }
+        Self {
+            board,
+            hand_back,
+            _task: task,
+        }
+    }
+
+    /// Gives back what was taken over of the machines, which run on; nothing is taken over after that.
+    pub(crate) async fn hand_back(&self) {
+        if tokio::time::timeout(HAND_BACK, self.hand_back.all()).await.is_err() {
+            warn!("not everything that was taken over is handed back; it will be at the next start");
+        }
     }
 
     pub(crate) fn board(&self) -> Arc<Board> {
@@ -81,6 +109,11 @@ impl Registry {
     }
 }
 
+/// Whether the desktop is one of the machine's.
+fn is_of(desktop: &DesktopName, machine: &DesktopName) -> bool {
+    desktop.vm().eq_ignore_ascii_case(machine.as_str())
+}
+
 fn policy(config: &Config) -> Policy {
     Policy {
         grants: config.grants.clone(),
@@ -90,11 +123,12 @@ fn policy(config: &Config) -> Policy {
 
 struct Follower {
     board: Arc<Board>,
+    keeping: Keeping,
     running: HashMap<DesktopName, Running>,
     roster: Roster,
-    discover: Vec<SocketPattern>,
-    /// Keyboard layout of discovered machines.
-    layout: Option<Layout>,
+    discover: Vec<Discovery>,
+    /// What is said of the machines of the last scan, by their sockets.
+    traits: HashMap<PathBuf, (Option<Layout>, TakeOver)>,
     /// Directories whose failure was reported already.
     unreadable: HashSet<PathBuf>,
 }
@@ -121,21 +155,26 @@ impl Follower {
             return;
         }
         let patterns = self.discover.clone();
-        let scan = move || patterns.into_iter().map(|p| (p.scan(), p)).collect::<Vec<_>>();
+        let scan = move || patterns.into_iter().map(|p| (p.sockets.scan(), p)).collect::<Vec<_>>();
         let Ok(results) = tokio::task::spawn_blocking(scan).await else {
             return;
         };
         let mut found = Vec::new();
+        self.traits.clear();
         for (result, pattern) in results {
-            let directory = pattern.directory().to_owned();
+            let directory = pattern.sockets.directory().to_owned();
             match result {
                 Ok(sockets) => {
                     self.unreadable.remove(&directory);
+                    for socket in &sockets {
+                        let traits = (pattern.layout, pattern.take_over.clone());
+                        self.traits.insert(socket.clone(), traits);
+                    }
                     found.extend(sockets);
                 }
                 Err(error) => {
                     if self.unreadable.insert(directory) {
-                        warn!(directory = %pattern.directory().display(), %error, "cannot look for machines; trying on");
+                        warn!(directory = %pattern.sockets.directory().display(), %error, "cannot look for machines; trying on");
                     }
                 }
             }
@@ -153,11 +192,14 @@ impl Follower {
         match change {
             Change::Add { name, socket } => {
                 info!(machine = %name, socket = %socket.display(), "machine appeared");
+                let (layout, take_over) = self.traits.get(&socket).cloned().unwrap_or_default();
                 self.add(Machine {
                     name,
+                    layout,
+                    take_over,
+                    streams: Vec::new(),
                     source: Source::Qmp(socket),
                     resize: true,
-                    layout: self.layout,
                 });
             }
             Change::Remove { name } => {
@@ -169,7 +211,7 @@ impl Follower {
     }
 
     fn add(&mut self, machine: Machine) {
-        let task = machine::start(&machine, self.board.clone());
+        let task = machine::start(&machine, self.board.clone(), &self.keeping);
         self.running.insert(
             machine.name.clone(),
             Running {
@@ -185,7 +227,7 @@ impl Follower {
             if running.restarts < RESTARTS {
                 running.restarts += 1;
                 error!(machine = %running.machine.name, restarts = running.restarts, "machine's task ended; starting it again");
-                running.task = machine::start(&running.machine, self.board.clone());
+                running.task = machine::start(&running.machine, self.board.clone(), &self.keeping);
             }
         }
     }

@@ -18,6 +18,8 @@ fn test_card(text: &str) -> Machine {
         source: Source::TestCard(testcard::Config::default()),
         resize: true,
         layout: None,
+        take_over: crate::config::TakeOver::default(),
+        streams: Vec::new(),
     }
 }
 
@@ -90,7 +92,11 @@ async fn sockets_that_come_and_go_bring_and_take_their_desktops() {
     let socket = directory.path().join("web1.qmp");
     let pattern = SocketPattern::new(&directory.path().join("*.qmp")).expect("pattern");
     let config = Config {
-        discover: vec![pattern],
+        discover: vec![Discovery {
+            sockets: pattern,
+            layout: Layout::by_name("fr"),
+            take_over: crate::config::TakeOver::default(),
+        }],
         machines: vec![test_card("north")],
         ..Config::default()
     };
@@ -102,6 +108,8 @@ async fn sockets_that_come_and_go_bring_and_take_their_desktops() {
         [name("north"), name("web1")],
         "what is there is found at the start"
     );
+    let layouts = ["north", "web1"].map(|text| board.find(&name(text)).and_then(|desktop| desktop.layout()));
+    assert_eq!(layouts.map(|layout| layout.map(Layout::name)), [None, Some("fr")]);
 
     drop(listener);
     std::fs::remove_file(&socket).expect("remove");

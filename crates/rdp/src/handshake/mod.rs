@@ -8,6 +8,7 @@
 
 mod login;
 mod monitors;
+mod negotiation;
 
 use std::sync::Arc;
 
@@ -28,18 +29,21 @@ use crate::wire;
 use login::Client;
 pub use monitors::in_request as monitors_in_request;
 
-/// What a server offers. With neither `nla` nor `tls` every client is refused.
+/// What a server offers. With none of `nla`, `tls` and `plain` every client is refused.
 #[derive(Clone)]
 pub struct HandshakeConfig {
     /// CredSSP logins.
     pub nla: bool,
     /// TLS logins without NLA: the password comes with the client info.
     pub tls: bool,
+    /// No security: everything in the clear, the password too ([MS-RDPBCGR] 5.3.2 `ENCRYPTION_LEVEL_NONE`). Excludes the
+    /// others, and holds for every client, whatever it offers.
+    pub plain: bool,
     /// Compressors of the graphics pipeline.
     pub coders: CodersFactory,
     /// Whether we can make H.264, so that clients may be told that we do.
     pub video: bool,
-    /// What we can make for clients without the graphics pipeline, besides RemoteFX.
+    /// What we can make for clients without the graphics pipeline.
     pub surface_codecs: SurfaceCodecs,
 }
 
@@ -236,89 +240,6 @@ impl Handshake {
             }
             Phase::Over => Err(HandshakeError::Bug("fed after its end")),
         }
-    }
-
-    fn request(&mut self, buf: &[u8], out: &mut Vec<u8>) -> Result<(usize, Option<Step>), HandshakeError> {
-        let Some((request, used)) = front::connection_request(buf).map_err(front_error)? else {
-            return Ok((0, Some(Step::NeedInput)));
-        };
-        let offered = request.protocols;
-        let protocol = match (self.config.nla, self.config.tls) {
-            (true, _) if offered.hybrid_ex => nego::SecurityProtocol::HYBRID_EX,
-            (true, _) if offered.hybrid => nego::SecurityProtocol::HYBRID,
-            (_, true) if offered.tls => nego::SecurityProtocol::SSL,
-            _ => return Ok((used, Some(self.refuse_protocols(offered, out)))),
-        };
-        self.confirm(protocol, out);
-        self.skip_negotiation(offered.wire())?;
-        self.phase = Phase::Tls;
-        Ok((used, None))
-    }
-
-    fn refuse_protocols(&mut self, offered: front::Protocols, out: &mut Vec<u8>) -> Step {
-        let (code, refusal) = if !self.config.tls {
-            (nego::FailureCode::HYBRID_REQUIRED_BY_SERVER, Refusal::NlaRequired)
-        } else if offered.hybrid || offered.hybrid_ex {
-            (nego::FailureCode::SSL_REQUIRED_BY_SERVER, Refusal::NlaDisabled)
-        } else {
-            (nego::FailureCode::SSL_REQUIRED_BY_SERVER, Refusal::TlsRequired)
-        };
-        let failure = X224(nego::ConnectionConfirm::Failure { code });
-        out.extend_from_slice(&encode_vec(&failure).expect("a negotiation failure has a fixed size"));
-        self.phase = Phase::Over;
-        Step::Refused(refusal)
-    }
-
-    /// The Connection Confirm is ours because the acceptor's does not say that the graphics pipeline is there.
-    fn confirm(&self, protocol: nego::SecurityProtocol, out: &mut Vec<u8>) {
-        let flags =
-            nego::ResponseFlags::EXTENDED_CLIENT_DATA_SUPPORTED | nego::ResponseFlags::DYNVC_GFX_PROTOCOL_SUPPORTED;
-        let confirm = X224(nego::ConnectionConfirm::Response { flags, protocol });
-        out.extend_from_slice(&encode_vec(&confirm).expect("a connection confirm has a fixed size"));
-    }
-
-    /// Walks the acceptor through the negotiation that is done already, with a request of our own making.
-    fn skip_negotiation(&mut self, offered: nego::SecurityProtocol) -> Result<(), HandshakeError> {
-        let request = X224(nego::ConnectionRequest {
-            nego_data: None,
-            flags: nego::RequestFlags::empty(),
-            protocol: offered,
-            correlation_info: None,
-        });
-        let bytes = encode_vec(&request).expect("a connection request without cookie has a fixed size");
-        let mut scratch = WriteBuf::new();
-        self.step(&bytes, &mut scratch)?;
-        self.step(&[], &mut scratch)
-    }
-
-    fn request_inside(
-        &mut self,
-        buf: &[u8],
-        protocol: CredsspProtocol,
-        out: &mut Vec<u8>,
-    ) -> Result<(usize, Option<Step>), HandshakeError> {
-        const X224_DATA: u8 = 0xF0;
-        let protocol = match protocol {
-            CredsspProtocol::Hybrid => nego::SecurityProtocol::HYBRID,
-            CredsspProtocol::HybridEx => nego::SecurityProtocol::HYBRID_EX,
-        };
-        let Some(&code) = buf.get(5) else {
-            return Ok((0, Some(Step::NeedInput)));
-        };
-        let (used, offered) = if code == X224_DATA {
-            (0, protocol)
-        } else {
-            let Some((request, used)) = front::connection_request(buf).map_err(front_error)? else {
-                return Ok((0, Some(Step::NeedInput)));
-            };
-            self.confirm(protocol, out);
-            (used, request.protocols.wire())
-        };
-        // What the acceptor picks has no effect any more, but it must find something to pick.
-        self.skip_negotiation(offered | protocol)?;
-        self.acceptor.mark_security_upgrade_as_done();
-        self.leave_security();
-        Ok((used, None))
     }
 
     /// TLS is up.

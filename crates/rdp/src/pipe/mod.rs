@@ -106,15 +106,31 @@ pub enum SurfaceCodec {
     },
 }
 
-/// What a server can make for surface commands besides RemoteFX.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What a server can make for surface commands, and how much of an update it takes in fragments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SurfaceCodecs {
+    /// RemoteFX.
+    pub remotefx: bool,
     /// NSCodec.
     pub nscodec: bool,
     /// QOI.
     pub qoi: bool,
     /// QOI in a zstd frame.
     pub qoiz: bool,
+    /// Bytes of the largest update that may come in fragments ([MS-RDPBCGR] 2.2.7.2.6). Clients that support RemoteFX, and
+    /// some others, repeat the number as their own, which bounds what they are sent in one piece.
+    pub max_request: u32,
+}
+
+impl SurfaceCodecs {
+    /// All codecs, and 8 MB.
+    pub const ALL: Self = Self {
+        remotefx: true,
+        nscodec: true,
+        qoi: true,
+        qoiz: true,
+        max_request: 8 << 20,
+    };
 }
 
 /// What both ends of a graphics pipeline agreed on; the fields are those of [`FramePipe::Egfx`].

@@ -42,11 +42,12 @@ impl SurfaceCommands {
         if !caps.surface_commands || !caps.fast_path_output || limit < MIN_UPDATE {
             return None;
         }
+        let remotefx = caps.remotefx.filter(|_| ours.remotefx);
         let nscodec = caps.nscodec.filter(|_| ours.nscodec);
         let qoi = caps.qoi.filter(|_| ours.qoi);
         let qoiz = caps.qoiz.filter(|_| ours.qoiz);
         // A lossless picture beats RemoteFX on text and is dearer on photos; only IronRDP's clients have the choice.
-        let codec = match (qoiz, qoi, caps.remotefx, nscodec) {
+        let codec = match (qoiz, qoi, remotefx, nscodec) {
             (Some(_), ..) => SurfaceCodec::Qoiz,
             (_, Some(_), ..) => SurfaceCodec::Qoi,
             (_, _, Some(_), _) => SurfaceCodec::RemoteFx,
@@ -59,7 +60,7 @@ impl SurfaceCommands {
         };
         Some(Self {
             codec,
-            remotefx: caps.remotefx,
+            remotefx,
             nscodec: nscodec.map(|nscodec| nscodec.id),
             qoi,
             qoiz,

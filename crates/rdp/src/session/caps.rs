@@ -13,7 +13,6 @@ const SOURCE_DESCRIPTOR: &[u8] = b"RDP\0";
 const SESSION_ID: [u8; 4] = [0; 4];
 
 /// What fragments of fast-path updates may add up to towards us, in bytes. mstsc refuses 16 MiB, 8 are fine.
-const MULTIFRAGMENT_REQUEST: u32 = 8 << 20;
 /// Pointer cache entries, shared by colour and new pointers.
 const POINTER_CACHE: u16 = 32;
 /// Frames of surface commands that may be under way, as we tell the client.
@@ -242,17 +241,18 @@ pub(crate) fn demand_active(out: &mut Vec<u8>, size: Size, bits_per_pixel: u8, c
     out[start..start + 2].copy_from_slice(&total.to_le_bytes());
 }
 
-/// RemoteFX, and NSCodec if we have it. QOI is not announced: the clients that have it offer it unasked, and others need
+/// RemoteFX and NSCodec as far as we have them. QOI is not announced: the clients that have it offer it unasked, and others need
 /// not see a codec that they do not know.
 fn server_codecs(codecs: SurfaceCodecs) -> sets::BitmapCodecs {
     let remotefx = |property: fn(sets::RemoteFxContainer) -> sets::CodecProperty| sets::Codec {
         id: 0,
         property: property(sets::RemoteFxContainer::ServerContainer(1)),
     };
-    let mut all = vec![
-        remotefx(sets::CodecProperty::RemoteFx),
-        remotefx(sets::CodecProperty::ImageRemoteFx),
-    ];
+    let mut all = Vec::new();
+    if codecs.remotefx {
+        all.push(remotefx(sets::CodecProperty::RemoteFx));
+        all.push(remotefx(sets::CodecProperty::ImageRemoteFx));
+    }
     if codecs.nscodec {
         all.push(sets::Codec {
             id: NSCODEC_ID,
@@ -314,7 +314,7 @@ fn server_sets(size: Size, bits_per_pixel: u8, codecs: SurfaceCodecs) -> Vec<set
             chunk_size: None,
         }),
         sets::CapabilitySet::MultiFragmentUpdate(sets::MultifragmentUpdate {
-            max_request_size: MULTIFRAGMENT_REQUEST,
+            max_request_size: codecs.max_request,
         }),
         sets::CapabilitySet::LargePointer(sets::LargePointer {
             flags: sets::LargePointerSupportFlags::UP_TO_96X96_PIXELS

@@ -1,6 +1,7 @@
 //! The dynamic channels of one client: bounded reassembly of `drdynvc` and IronRDP's server on top of it.
 //! [`graphics`](super::graphics) and [`monitors`](super::monitors) are the processors in it.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::sync::mpsc::{Receiver, Sender};
 
@@ -11,7 +12,7 @@ use rdpmux_model::Touch;
 
 use super::SessionError;
 use super::chunks::Chunks;
-use super::echo::Echo;
+use super::echo::{Echo, EchoNews};
 use super::graphics::{Graphics, GraphicsEvent};
 use super::inbox::{Inbox, News};
 use super::monitors::{DisplayControl, DisplayEvent};
@@ -39,6 +40,8 @@ pub(crate) struct DynamicChannels {
     /// Channels that we have closed, from the first to the last: numbers are not used twice.
     closed: Option<RangeInclusive<u32>>,
     news: Receiver<(u32, News)>,
+    /// Channels on which the client's messages may be longer than [`MAX_MESSAGE`].
+    long: Vec<(u32, usize)>,
     /// For further inboxes.
     newsagent: Sender<(u32, News)>,
 }
@@ -64,19 +67,33 @@ impl DynamicChannels {
             ready: false,
             awaited: Vec::new(),
             closed: None,
+            long: Vec::new(),
             news,
             newsagent,
         }
     }
 
     /// Adds a channel that is handled outside, before [`Self::start`]; returns its number.
-    pub(super) fn register(&mut self, name: &'static str) -> u32 {
-        let inbox = self.inbox(name);
+    pub(super) fn register(&mut self, name: impl Into<Cow<'static, str>>) -> u32 {
+        let inbox = self.inbox(name.into());
         self.server = core::mem::take(&mut self.server).with_dynamic_channel(inbox);
         let id = self.server.get_channel_id_by_type::<Inbox>();
         let id = id.expect("it was registered in the line above");
         self.awaited.push(id);
         id
+    }
+
+    /// On this channel the client's messages may have `limit` bytes.
+    pub(super) fn take_long(&mut self, id: u32, limit: usize) {
+        self.long.push((id, limit));
+    }
+
+    /// Our graphics are not offered. Before [`Self::start`].
+    pub(super) fn drop_graphics(&mut self) {
+        if let Some(id) = self.server.get_channel_id_by_type::<Graphics>() {
+            // It was not offered yet, so the client need not hear of it.
+            let _ = self.server.close_channel(id);
+        }
     }
 
     /// Whether channels may be created now.
@@ -86,7 +103,7 @@ impl DynamicChannels {
 
     /// Creates a channel that is handled outside; returns its number.
     pub(super) fn create(&mut self, name: &'static str, out: &mut Vec<u8>) -> Option<u32> {
-        let inbox = self.inbox(name);
+        let inbox = self.inbox(name.into());
         let mut created = None;
         let request = self.server.create_channel_with::<_, PduError, _>(|id| {
             created = Some(id);
@@ -109,7 +126,7 @@ impl DynamicChannels {
         self.write(message.into_iter().collect(), out);
     }
 
-    fn inbox(&self, name: &'static str) -> Inbox {
+    fn inbox(&self, name: Cow<'static, str>) -> Inbox {
         Inbox {
             name,
             news: self.newsagent.clone(),
@@ -142,7 +159,7 @@ impl DynamicChannels {
         let Some(message) = self.chunks.take(chunk)? else {
             return Ok(());
         };
-        check_data_first(&message)?;
+        self.check_data_first(&message)?;
         if self.is_stale(&message) {
             return Ok(());
         }
@@ -172,10 +189,27 @@ impl DynamicChannels {
         Some(sequence)
     }
 
-    /// The number of the question that the last chunk answered, if it did.
-    pub(crate) fn echoed(&mut self) -> Option<u16> {
-        let id = self.server.get_channel_id_by_type::<Echo>()?;
-        self.server.dvc_by_id_mut::<Echo>(id)?.processor_mut().answered()
+    /// The same with a payload of the program's; `false` if the client has not opened the channel, or owes too many answers.
+    pub(super) fn echo_payload(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool {
+        let Some(id) = self.server.get_channel_id_by_type::<Echo>() else {
+            return false;
+        };
+        let carrier = self.carrier;
+        let asked = self
+            .server
+            .dvc_by_id_mut::<Echo>(id)
+            .is_some_and(|mut echo| echo.processor_mut().ask_with(payload));
+        if asked {
+            wire::dynamic_channel(out, DynamicChannel { carrier, id }, payload);
+        }
+        asked
+    }
+
+    /// What the last chunk did on the channel `ECHO`.
+    pub(super) fn take_echoes(&mut self) -> Vec<EchoNews> {
+        let id = self.server.get_channel_id_by_type::<Echo>();
+        let echo = id.and_then(|id| self.server.dvc_by_id_mut::<Echo>(id));
+        echo.map_or_else(Vec::new, |mut echo| echo.processor_mut().take_news())
     }
 
     /// What fingers did since the last call.
@@ -212,6 +246,35 @@ impl DynamicChannels {
         }
     }
 
+    /// Refuses fragmented messages that announce too much, and compression, which we never offer (DVC version 2).
+    fn check_data_first(&self, message: &[u8]) -> Result<(), SessionError> {
+        let mut r = Reader(message);
+        let Some(header) = r.u8() else {
+            return Ok(());
+        };
+        match header >> 4 {
+            COMMAND_DATA_FIRST => {}
+            COMMAND_DATA_FIRST_COMPRESSED | COMMAND_DATA_COMPRESSED => {
+                return Err(SessionError::Peer {
+                    message: "dynamic channel message: compressed without an offer",
+                    source: None,
+                });
+            }
+            _ => return Ok(()),
+        }
+        let channel = variable(&mut r, header);
+        let long = self.long.iter().find(|(id, _)| Some(*id) == channel);
+        let limit = long.map_or(MAX_MESSAGE, |(_, limit)| *limit);
+        match variable(&mut r, header >> 2) {
+            Some(announced) if announced as usize > limit => Err(SessionError::Oversized {
+                message: "dynamic channel message",
+                announced: announced as usize,
+                limit,
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// What display control has heard since it was asked last.
     pub(crate) fn take_display(&mut self) -> Option<DisplayEvent> {
         let id = self.server.get_channel_id_by_type::<DisplayControl>()?;
@@ -244,32 +307,5 @@ fn variable(r: &mut Reader<'_>, code: u8) -> Option<u32> {
         0 => r.u8().map(u32::from),
         1 => r.u16().map(u32::from),
         _ => r.u32(),
-    }
-}
-
-/// Refuses fragmented messages that announce too much, and compression, which we never offer (DVC version 2).
-fn check_data_first(message: &[u8]) -> Result<(), SessionError> {
-    let mut r = Reader(message);
-    let Some(header) = r.u8() else {
-        return Ok(());
-    };
-    match header >> 4 {
-        COMMAND_DATA_FIRST => {}
-        COMMAND_DATA_FIRST_COMPRESSED | COMMAND_DATA_COMPRESSED => {
-            return Err(SessionError::Peer {
-                message: "dynamic channel message: compressed without an offer",
-                source: None,
-            });
-        }
-        _ => return Ok(()),
-    }
-    let _channel = variable(&mut r, header);
-    match variable(&mut r, header >> 2) {
-        Some(announced) if announced as usize > MAX_MESSAGE => Err(SessionError::Oversized {
-            message: "dynamic channel message",
-            announced: announced as usize,
-            limit: MAX_MESSAGE,
-        }),
-        _ => Ok(()),
     }
 }

@@ -12,12 +12,25 @@ use super::autodetect::{forget, remember};
 /// Begins all our questions, so that nothing else is taken for an answer.
 const MARK: [u8; 6] = *b"rdpmux";
 
+/// What happened on the channel.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum EchoNews {
+    /// The client opened it.
+    Opened,
+    /// It answered the question of this number.
+    Answered(u16),
+    /// It answered what the program had asked.
+    Payload(Vec<u8>),
+}
+
 /// Processor of the channel.
 #[derive(Debug, Default)]
 pub(crate) struct Echo {
     sequence: u16,
     asked: VecDeque<u16>,
-    answered: Option<u16>,
+    /// What the program asked.
+    payloads: VecDeque<Vec<u8>>,
+    news: Vec<EchoNews>,
 }
 
 impl_as_any!(Echo);
@@ -31,9 +44,17 @@ impl Echo {
         (self.sequence, [&MARK[..], &self.sequence.to_le_bytes()].concat())
     }
 
-    /// The question that was answered since the last call.
-    pub(crate) fn answered(&mut self) -> Option<u16> {
-        self.answered.take()
+    /// A question of the program's; `false` if the client owes too many answers.
+    pub(super) fn ask_with(&mut self, payload: &[u8]) -> bool {
+        let may = self.payloads.len() < PAYLOADS;
+        if may {
+            self.payloads.push_back(payload.to_vec());
+        }
+        may
+    }
+
+    pub(super) fn take_news(&mut self) -> Vec<EchoNews> {
+        core::mem::take(&mut self.news)
     }
 }
 
@@ -43,21 +64,27 @@ impl DvcProcessor for Echo {
     }
 
     fn start(&mut self, _channel: u32) -> PduResult<Vec<DvcMessage>> {
+        self.news.push(EchoNews::Opened);
         Ok(Vec::new())
     }
 
     /// An answer to what was not asked is stepped over.
     fn process(&mut self, _channel: u32, payload: &[u8]) -> PduResult<Vec<DvcMessage>> {
-        if let Some(&[low, high]) = payload.strip_prefix(&MARK) {
+        if let Some(at) = self.payloads.iter().position(|asked| asked == payload) {
+            self.news.extend(self.payloads.remove(at).map(EchoNews::Payload));
+        } else if let Some(&[low, high]) = payload.strip_prefix(&MARK) {
             let sequence = u16::from_le_bytes([low, high]);
             if forget(&mut self.asked, sequence) {
-                self.answered = Some(sequence);
+                self.news.push(EchoNews::Answered(sequence));
                 tracing::trace!(sequence, "echo answered");
             }
         }
         Ok(Vec::new())
     }
 }
+
+/// Questions of the program's that the client may owe an answer to.
+const PAYLOADS: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -75,11 +102,23 @@ mod tests {
             b"other!\x01\x00",
         ] {
             assert!(echo.process(0, foreign).is_ok_and(|answers| answers.is_empty()));
-            assert_eq!(echo.answered(), None, "{foreign:?}");
+            assert_eq!(echo.take_news(), [], "{foreign:?}");
         }
-        for expected in [Some(first), None] {
+        for expected in [vec![EchoNews::Answered(first)], Vec::new()] {
             assert!(echo.process(0, &question).is_ok());
-            assert_eq!(echo.answered(), expected);
+            assert_eq!(echo.take_news(), expected);
         }
+    }
+
+    #[test]
+    fn what_a_program_asks_is_answered_by_the_same_bytes_only_and_bounded() {
+        let mut echo = Echo::default();
+        assert!(echo.ask_with(b"ping") && echo.ask_with(b"ping"));
+        for (answer, count) in [(&b"pong"[..], 0), (b"ping", 1), (b"ping", 1), (b"ping", 0)] {
+            assert!(echo.process(0, answer).is_ok());
+            assert_eq!(echo.take_news().len(), count);
+        }
+        let taken = (0..100).filter(|_| echo.ask_with(b"ping")).count();
+        assert_eq!(taken, PAYLOADS);
     }
 }

@@ -9,7 +9,7 @@ use rdpmux_model::{FrameId, QueueDepth};
 
 use crate::pipe::GraphicsCaps;
 
-const CHANNEL_NAME: &str = "Microsoft::Windows::RDS::Graphics";
+pub(super) const CHANNEL_NAME: &str = "Microsoft::Windows::RDS::Graphics";
 
 /// `RDPGFX_CAPS_FLAG_THINCLIENT` of versions 8.0 and 8.1: RemoteFX must go as `CAVIDEO`.
 const FLAG_THIN_CLIENT: u32 = 0x01;

@@ -1,5 +1,6 @@
 //! A dynamic channel whose messages are handled outside of IronRDP's server: it only says what happened.
 
+use std::borrow::Cow;
 use std::sync::mpsc::Sender;
 
 use ironrdp_core::impl_as_any;
@@ -21,7 +22,7 @@ pub(super) enum News {
 
 /// Processor of such a channel.
 pub(super) struct Inbox {
-    pub(super) name: &'static str,
+    pub(super) name: Cow<'static, str>,
     pub(super) news: Sender<(u32, News)>,
 }
 
@@ -36,7 +37,7 @@ impl Inbox {
 
 impl DvcProcessor for Inbox {
     fn channel_name(&self) -> &str {
-        self.name
+        &self.name
     }
 
     fn start(&mut self, channel: u32) -> PduResult<Vec<DvcMessage>> {

@@ -14,29 +14,34 @@ mod channel;
 mod chunks;
 mod cliprdr;
 mod echo;
+mod event;
+mod extra;
 mod graphics;
 mod inbox;
 mod info;
 mod input;
 mod liveness;
 mod monitors;
+mod path;
 mod pointer;
 mod rdpsnd;
 mod reconnect;
 mod share;
 mod sound;
+mod streams;
 mod touch;
 
-use rdpmux_model::{
-    Client, FrameId, InputEvent, LayoutError, LockKeys, MonitorLayout, PointerShape, QueueDepth, Rect, Size,
-};
+use rdpmux_model::{FrameId, InputEvent, LockKeys, MonitorLayout, PointerShape, QueueDepth, Size};
 
 pub use cliprdr::{ClipboardEvent, ClipboardRefusal};
+pub use event::SessionEvent;
+pub use extra::{ChannelEvent, ChannelKind, ChannelRefusal};
 pub use graphics::CacheOffer;
 pub use info::SessionInfo;
 pub use monitors::{DesktopShape, layout_in_message};
 pub use reconnect::{ReconnectCookie, ReconnectProof};
 pub use sound::{SoundEvent, SoundRefusal};
+pub use streams::{StreamsChannel, StreamsEvent};
 
 use crate::pipe::{CodersFactory, Egfx, FrameNumbers, FrameWriter, Monitor, SurfaceCodecs};
 use crate::wire::{self, DynamicChannel, Reader};
@@ -45,7 +50,7 @@ use caps::ClientCaps;
 use channel::DynamicChannels;
 use cliprdr::Clipboard;
 use graphics::{Graphics as GraphicsProcessor, GraphicsEvent};
-use input::{InputDecoder, Typed};
+use input::InputDecoder;
 use pointer::PointerCache;
 
 /// Why the server ends a session. The client shows it to its user.
@@ -69,65 +74,6 @@ pub enum CloseReason {
     ServerShutdown,
     /// A limit was reached: too many sessions, too little memory.
     Limit,
-}
-
-/// What a client did.
-#[derive(Debug)]
-pub enum SessionEvent {
-    /// Frames go through this writer from now on. An older writer of the same session is void.
-    GraphicsReady(FrameWriter),
-    /// The client has taken the size of [`Session::resize_legacy`]; this writer replaces the older one.
-    Reactivated(FrameWriter),
-    /// A frame was shown, and all before it.
-    FrameAck {
-        /// Number from [`FrameWriter::write`].
-        id: FrameId,
-        /// What the client still has in store.
-        queue_depth: QueueDepth,
-    },
-    /// Bitmaps that the client kept from an earlier session, at most 5,462, best first. Answer once, by
-    /// [`FrameWriter::accept_cache`]; until then the client waits or goes without.
-    CacheOffer(Vec<CacheOffer>),
-    /// Key, pointer, wheel, finger or lock keys.
-    Input(InputEvent),
-    /// A character was typed by a client that has no keys for it, such as a telephone.
-    Character(char),
-    /// `true`: the client's window is hidden, send no frames. `false`: it is back; all of it may have to be sent again.
-    Suppress(bool),
-    /// The answer to [`Session::round_trip`].
-    RoundTrip {
-        /// Which one.
-        sequence: u16,
-    },
-    /// The answer to [`Session::bandwidth_stop`].
-    Bandwidth {
-        /// Which one.
-        sequence: u16,
-        /// From the start mark to the stop mark, by the client's clock; may be 0.
-        elapsed_ms: u32,
-        /// What arrived in this time, by the client's count.
-        bytes: u32,
-    },
-    /// The monitors that the client has, or why its list of them cannot be true. Comes from clients that follow: those
-    /// with several monitors, and those that open the display control channel ([MS-RDPEDISP]).
-    Layout(Result<MonitorLayout, LayoutError>),
-    /// These rectangles must be sent again.
-    Refresh(Vec<Rect<Client>>),
-    /// Sound and microphone.
-    Sound(SoundEvent),
-    /// Something happened to the clipboard.
-    Clipboard(ClipboardEvent),
-    /// The client hangs up.
-    Shutdown,
-}
-
-impl From<Typed> for SessionEvent {
-    fn from(typed: Typed) -> Self {
-        match typed {
-            Typed::Event(event) => Self::Input(event),
-            Typed::Character(c) => Self::Character(c),
-        }
-    }
 }
 
 /// Why a session ends by an error.
@@ -214,6 +160,8 @@ enum Graphics {
     Waiting,
     Egfx,
     Legacy,
+    /// The embedder makes them.
+    Elsewhere,
 }
 
 /// One client.
@@ -235,6 +183,8 @@ pub struct Session {
     input: InputDecoder,
     pointers: PointerCache,
     sound: sound::Sound,
+    streams: streams::Streams,
+    extras: Vec<extra::Extra>,
 }
 
 impl Session {
@@ -263,6 +213,8 @@ impl Session {
             input: InputDecoder::default(),
             pointers: PointerCache::default(),
             sound: sound::Sound::new(),
+            streams: streams::Streams::new(),
+            extras: Vec::new(),
         };
         session.send_demand(out);
         session
@@ -342,7 +294,10 @@ impl Session {
             events.extend(auto_detect.take(data)?);
             return Ok(());
         }
-        if self.sound_chunk(channel, data, events, out) {
+        let taken = self.sound_chunk(channel, data, events, out)
+            || self.streams_chunk(channel, data, events)
+            || self.extra_chunk(channel, data, events);
+        if taken {
             return Ok(());
         }
         if let Some(clipboard) = self.clipboard.as_mut().filter(|c| c.channel() == channel) {
@@ -355,7 +310,7 @@ impl Session {
         };
         let mut news = Vec::new();
         channels.chunk(data, out, |channel, event| news.push((channel, event)))?;
-        events.extend(channels.echoed().map(|sequence| SessionEvent::RoundTrip { sequence }));
+        events.extend(channels.take_echoes().into_iter().map(SessionEvent::from));
         let touches = channels.take_touches();
         let display = channels.take_display();
         if self.is_live() {
@@ -394,6 +349,8 @@ impl Session {
     /// Starts the channels. Call once, and write `out`. Legacy clients get their [`SessionEvent::GraphicsReady`] here.
     pub fn start(&mut self, events: &mut Vec<SessionEvent>, out: &mut Vec<u8>) {
         self.start_sound(out);
+        self.start_streams(events);
+        self.start_extras(events);
         if let Some(channels) = &mut self.channels {
             channels.start(out);
         }
@@ -417,6 +374,11 @@ impl Session {
         }
     }
 
+    /// Whether the client gets its pictures from the embedder: see [`Self::give_graphics_away`].
+    pub fn graphics_are_elsewhere(&self) -> bool {
+        self.graphics == Graphics::Elsewhere
+    }
+
     fn legacy_writer(&self) -> FrameWriter {
         FrameWriter::legacy(&self.caps, self.surface_codecs, self.link.io, self.numbers.clone())
     }
@@ -438,6 +400,14 @@ impl Session {
     /// `None` if it was not begun ([MS-RDPBCGR] 2.2.14.1.4).
     pub fn bandwidth_stop(&mut self, out: &mut Vec<u8>) -> Option<u16> {
         self.live_auto_detect()?.stop(out)
+    }
+
+    /// Sends a payload of the embedder's that the client sends back: see [`SessionEvent::Echo`]. `false` if it has not opened
+    /// the channel `ECHO` ([MS-RDPEECO]), or owes 16 answers.
+    pub fn echo(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool {
+        let live = self.is_live();
+        let channels = self.channels.as_mut().filter(|_| live);
+        channels.is_some_and(|channels| channels.echo_payload(payload, out))
     }
 
     fn live_auto_detect(&mut self) -> Option<&mut AutoDetect> {

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use rdpmux_model::{PointerImage, PointerShape, Size};
 
+use super::Session;
 use super::caps::ClientCaps;
 use crate::wire;
 
 const CODE_NULL: u8 = 5;
 const CODE_DEFAULT: u8 = 6;
+const CODE_POSITION: u8 = 8;
 const CODE_COLOR: u8 = 9;
 const CODE_CACHED: u8 = 10;
 const CODE_NEW: u8 = 11;
@@ -17,6 +19,7 @@ const CODE_LARGE: u8 = 12;
 
 /// Slow-path message types of the same ([MS-RDPBCGR] 2.2.9.1.1.4).
 const MESSAGE_SYSTEM: u16 = 1;
+const MESSAGE_POSITION: u16 = 3;
 const MESSAGE_COLOR: u16 = 6;
 const MESSAGE_CACHED: u16 = 7;
 const MESSAGE_NEW: u16 = 8;
@@ -27,6 +30,20 @@ const PDU_POINTER: u8 = 27;
 
 /// Pixels below this alpha are holes where the client has no alpha.
 const OPAQUE: u8 = 128;
+
+impl Session {
+    /// Has the client's pointer jump to a place of the desktop ([MS-RDPBCGR] 2.2.9.1.1.4.2).
+    pub fn pointer_position(&self, x: u16, y: u16, out: &mut Vec<u8>) {
+        if self.is_live() {
+            let [[x0, x1], [y0, y1]] = [x, y].map(u16::to_le_bytes);
+            let sender = Sender {
+                caps: &self.caps,
+                io: self.link.io,
+            };
+            sender.send(CODE_POSITION, &[x0, x1, y0, y1], out);
+        }
+    }
+}
 
 /// What a client holds.
 #[derive(Debug, Default)]
@@ -116,6 +133,7 @@ impl Sender<'_> {
             CODE_NULL => (MESSAGE_SYSTEM, Some(SYSTEM_NULL)),
             CODE_DEFAULT => (MESSAGE_SYSTEM, Some(SYSTEM_DEFAULT)),
             CODE_CACHED => (MESSAGE_CACHED, None),
+            CODE_POSITION => (MESSAGE_POSITION, None),
             CODE_COLOR => (MESSAGE_COLOR, None),
             CODE_LARGE => (MESSAGE_LARGE, None),
             _ => (MESSAGE_NEW, None),

@@ -9,6 +9,7 @@ use super::audin::{self, Microphone};
 use super::channel::DynamicChannels;
 use super::chunks::Chunks;
 use super::inbox::News;
+use super::path::Path;
 use super::rdpsnd::{self, Playback};
 use super::{Session, SessionEvent};
 use crate::wire::{self, DynamicChannel};
@@ -70,15 +71,6 @@ pub enum SoundRefusal {
     /// It has no such channel, or closed it.
     #[error("the client has closed the microphone's channel")]
     ChannelClosed,
-}
-
-/// Where sound goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Path {
-    Closed,
-    /// MCS channel.
-    Static(u16),
-    Dynamic(DynamicChannel),
 }
 
 /// Sound of one session.
@@ -296,21 +288,14 @@ impl Session {
             .as_mut()
             .map(DynamicChannels::take_news)
             .unwrap_or_default();
-        for (channel, news) in news {
-            if !self.sound_news(channel, &news, events, out) {
+        for (channel, mut news) in news {
+            let taken = self.sound_news(channel, &news, events, out)
+                || self.streams_news(channel, &mut news, events)
+                || self.extra_news(channel, &mut news, events);
+            if !taken {
                 tracing::trace!(?channel, "news of a channel that is closed already");
             }
         }
         self.ask_for_microphone(out);
-    }
-}
-
-impl Path {
-    fn write(self, message: &[u8], out: &mut Vec<u8>) {
-        match self {
-            Self::Closed => {}
-            Self::Static(channel) => wire::static_channel(out, channel, message),
-            Self::Dynamic(channel) => wire::dynamic_channel(out, channel, message),
-        }
     }
 }

@@ -46,16 +46,13 @@ pub fn server_config() -> HandshakeConfig {
     HandshakeConfig {
         nla: true,
         tls: true,
+        plain: false,
         coders: Arc::new(|| Coders {
             bulk: Box::new(Zgfx::new()),
             raster: Some(Box::new(Clear::new())),
         }),
         video: true,
-        surface_codecs: rdpmux_rdp::SurfaceCodecs {
-            nscodec: true,
-            qoi: true,
-            qoiz: true,
-        },
+        surface_codecs: rdpmux_rdp::SurfaceCodecs::ALL,
     }
 }
 

@@ -171,3 +171,28 @@ fn handshake_at_choose() -> Handshake {
     }
     panic!("the client sent no client info");
 }
+
+#[test]
+fn without_security_every_client_goes_on_at_once_and_who_asked_nothing_is_answered_nothing() {
+    let config = || HandshakeConfig {
+        nla: false,
+        tls: false,
+        plain: true,
+        ..client::server_config()
+    };
+    let answer = |request: &[u8]| {
+        let mut out = Vec::new();
+        let (used, step) = Handshake::new(config()).feed(request, &mut out).unwrap();
+        assert!(used == request.len() && matches!(step, Step::NeedInput), "{step:?}");
+        out
+    };
+    let old = [3, 0, 0, 11, 6, 0xE0, 0, 0, 0, 0, 0];
+    assert_eq!(answer(&old), [3, 0, 0, 11, 6, 0xD0, 0, 0, 0x12, 0x34, 0]);
+    for offered in [0, 1, 3] {
+        let mut request = REQUEST_TLS.to_vec();
+        request[15] = offered;
+        let confirm = answer(&request);
+        assert_eq!(confirm[11], 2, "a negotiation response");
+        assert_eq!(confirm[15..19], [0; 4], "that chooses no protocol");
+    }
+}

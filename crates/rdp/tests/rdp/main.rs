@@ -2,6 +2,8 @@
 
 mod autodetect;
 mod client;
+mod devices;
+mod extra;
 mod frames;
 mod front;
 mod handshake;

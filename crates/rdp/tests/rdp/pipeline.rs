@@ -212,6 +212,7 @@ fn cached_bitmaps_are_stored_shown_and_forgotten() {
             at: vec![Point::new(5, 6), Point::new(770, 560)],
         },
         FrameCommand::CacheEvict { slot: 7 },
+        FrameCommand::CacheEvict { slot: 25_600 },
     ];
     let pdus = Tap::new().commands(&mut writer, commands);
     let [
@@ -228,7 +229,29 @@ fn cached_bitmaps_are_stored_shown_and_forgotten() {
     assert_eq!(edges(&store.source_rectangle), [1, 2, 31, 42]);
     let points: Vec<_> = show.destination_points.iter().map(|p| (p.x, p.y)).collect();
     assert_eq!((show.cache_slot, points), (25_600, vec![(5, 6), (770, 560)]));
-    assert_eq!(evict.cache_slot, 7);
+    assert_eq!(evict.cache_slot, 25_600, "slot 7 is empty: a client may end over that");
+}
+
+#[test]
+fn a_cache_slot_is_evicted_before_it_is_filled_again() {
+    let (_pair, mut writer) = pair(able());
+    let store = FrameCommand::CacheStore {
+        rect: Rect::new(0, 0, 64, 64),
+        slot: 3,
+        key: 1,
+    };
+    let pdus = Tap::new().commands(&mut writer, vec![store.clone(), store]);
+    let [
+        ..,
+        GfxPdu::SurfaceToCache(_),
+        GfxPdu::EvictCacheEntry(evict),
+        GfxPdu::SurfaceToCache(_),
+        _,
+    ] = &pdus[..]
+    else {
+        panic!("{pdus:?}");
+    };
+    assert_eq!(evict.cache_slot, 3);
 }
 
 #[test]

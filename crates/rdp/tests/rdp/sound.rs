@@ -14,12 +14,12 @@ use rdpmux_rdp::{SessionEvent, SoundEvent, SoundRefusal};
 use crate::client::{Options, Pair, connect_with};
 
 /// What the server said on a channel.
-type Heard = Arc<Mutex<Vec<Vec<u8>>>>;
+pub type Heard = Arc<Mutex<Vec<Vec<u8>>>>;
 /// What the client answers to a message.
-type Answers = fn(&[u8]) -> Vec<Vec<u8>>;
+pub type Answers = fn(&[u8]) -> Vec<Vec<u8>>;
 
 /// A channel of the client's, dynamic or static, that answers by a function.
-struct Channel {
+pub struct Channel {
     name: &'static str,
     heard: Heard,
     answers: Answers,
@@ -29,7 +29,7 @@ impl_as_any!(Channel);
 impl DvcClientProcessor for Channel {}
 
 impl Channel {
-    fn new(name: &'static str, answers: Answers) -> (Self, Heard) {
+    pub fn new(name: &'static str, answers: Answers) -> (Self, Heard) {
         let heard = Heard::default();
         let channel = Self {
             name,

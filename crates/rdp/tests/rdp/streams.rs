@@ -89,6 +89,38 @@ fn a_joiner_decodes_the_stream_of_others_from_then_on() {
     }
 }
 
+/// FreeRDP ends a session in which a slot is evicted that holds nothing.
+#[test]
+fn joining_empties_the_caches_of_all_and_of_each_what_it_holds() {
+    let store = |slot| FrameCommand::CacheStore {
+        rect: Rect::new(0, 0, 64, 64),
+        slot,
+        key: u64::from(slot),
+    };
+    let evicted = |pdus: &[GfxPdu]| {
+        let slots = pdus.iter().filter_map(|pdu| match pdu {
+            GfxPdu::EvictCacheEntry(evict) => Some(evict.cache_slot),
+            _ => None,
+        });
+        slots.collect::<Vec<_>>()
+    };
+    let numbers = FrameNumbers::new();
+    let ((_a, mut stream), (_b, mut joiner)) = (shared(able(), &numbers), shared(able(), &numbers));
+    let (mut tap, mut other) = (Tap::new(), Tap::new());
+    let evict = FrameCommand::CacheEvict { slot: 2 };
+    tap.commands(&mut stream, vec![store(1), store(2), store(5), evict.clone()]);
+    other.commands(&mut joiner, vec![store(2)]);
+    joiner.accept_cache(vec![7]).unwrap();
+    let joined = stream.join(joiner).unwrap();
+    assert_eq!(evicted(&tap.read(&joined.members)), [1, 5]);
+    assert_eq!(evicted(&other.read(&joined.joiner)), [2, 7]);
+    let shared = stream.compress(&[(0, &frame(DESKTOP, vec![store(1), store(2)]))], 0);
+    assert!(evicted(&other.read(&shared.unwrap().parts)).is_empty());
+    let mut alone = stream.fork().unwrap();
+    let both = vec![FrameCommand::CacheEvict { slot: 1 }, evict];
+    assert_eq!(evicted(&other.commands(&mut alone, both)), [1, 2]);
+}
+
 /// The sequence numbers of ClearCodec messages, for which FreeRDP ends a session where they do not follow each other.
 fn sequences(pdus: &[GfxPdu]) -> Vec<(u8, u8)> {
     let clear = pdus.iter().filter_map(|p| match p {

@@ -108,9 +108,29 @@ fn machines(config: &Config, findings: &mut Findings) {
             Source::Qmp(socket) => probe(machine.name.as_str(), socket, findings),
             Source::Bus { address, .. } => findings.note(format!("{}: bus {address} is not looked at", machine.name)),
             Source::TestCard(_) => findings.good(format!("{}: test card", machine.name)),
+            Source::NoScreen => {
+                findings.good(format!(
+                    "{}: no screen, streams: {}",
+                    machine.name,
+                    machine.streams.len()
+                ));
+            }
         }
     }
-    for pattern in &config.discover {
+    if let Some(dir) = config
+        .outlets
+        .records
+        .as_ref()
+        .map(|records| &records.dir)
+        .filter(|dir| !dir.is_dir())
+    {
+        findings.fault(format!(
+            "{}: `record_dir` is not there; run: mkdir -m 700 {}",
+            dir.display(),
+            dir.display()
+        ));
+    }
+    for pattern in config.discover.iter().map(|discovery| &discovery.sockets) {
         match pattern.scan() {
             Ok(sockets) if sockets.is_empty() => findings.note(format!("{pattern}: no sockets now")),
             Ok(sockets) => {

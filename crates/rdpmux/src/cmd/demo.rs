@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use rdpmux_host::config::{Config, Machine, Source};
+use rdpmux_host::config::{Config, Machine, Source, TakeOver};
 use rdpmux_host::{Daemon, Identity, testcard};
 use rdpmux_model::{DesktopName, Size};
 
@@ -66,6 +66,8 @@ impl Demo {
                     source: Source::TestCard(card),
                     resize: true,
                     layout: None,
+                    take_over: TakeOver::default(),
+                    streams: Vec::new(),
                 })
             };
             let mut machines = vec![machine("north")?, machine("south")?];

@@ -2,6 +2,7 @@
 
 mod check;
 mod compat;
+mod console;
 mod demo;
 mod disconnect;
 mod keys;
@@ -9,10 +10,13 @@ mod man;
 mod operator;
 mod power;
 mod rdp_file;
+mod reach;
 mod run;
 mod screenshot;
 mod serve;
 mod sessions;
+mod stream_helper;
+mod streams;
 mod user;
 mod version;
 
@@ -48,6 +52,8 @@ Examples:
       who looks at what now; `rdpmux disconnect s12` ends one of them
   rdpmux keys web1 ctrl-alt-del
       press keys in a VM; --text types; `rdpmux power web1 reset`, `rdpmux screenshot web1` do what they say
+  rdpmux console web1
+      its serial port in this terminal; `rdpmux streams web1` lists what there is
 
 Exit codes: 64 configuration or command line, 69 cannot listen or no daemon runs, 70 a bug, 74 a file cannot be read or \
 written, 77 not permitted.";
@@ -64,6 +70,9 @@ pub(crate) enum Command {
     Keys(keys::Keys),
     Power(power::Power),
     Screenshot(screenshot::Screenshot),
+    Streams(streams::Streams),
+    Console(console::Console),
+    StreamHelper(stream_helper::StreamHelper),
     RdpFile(rdp_file::MakeRdpFile),
     Man(man::Man),
     Version(version::Version),
@@ -82,6 +91,9 @@ impl Command {
             Self::Keys(command) => command.run(),
             Self::Power(command) => command.run(),
             Self::Screenshot(command) => command.run(),
+            Self::Streams(command) => command.run(),
+            Self::Console(command) => command.run(),
+            Self::StreamHelper(command) => command.run(),
             Self::RdpFile(command) => command.run(),
             Self::Man(command) => command.run(),
             Self::Version(command) => command.run(),

@@ -1,5 +1,6 @@
 //! What the commands to a running daemon share: where it listens, and on whose behalf they ask.
 
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -14,9 +15,19 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
+    /// A connection for the streams of a machine.
+    pub(crate) fn streams(&self, vm: &str, user: Option<String>) -> anyhow::Result<UnixStream> {
+        let desktop = vm.to_owned();
+        let (_, connection) = admin::dial(&self.sockets(), &Request::Streams { desktop, user })?;
+        Ok(connection)
+    }
+
+    fn sockets(&self) -> Vec<PathBuf> {
+        self.socket.clone().map_or_else(admin::sockets, |socket| vec![socket])
+    }
+
     pub(crate) fn ask(&self, request: &Request) -> anyhow::Result<Reply> {
-        let sockets = self.socket.clone().map_or_else(admin::sockets, |socket| vec![socket]);
-        Ok(admin::call(&sockets, request)?)
+        Ok(admin::call(&self.sockets(), request)?)
     }
 }
 

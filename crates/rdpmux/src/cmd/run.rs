@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use clap::Args;
-use rdpmux_host::config::{Machine, Source};
+use rdpmux_host::config::{Layout, Machine, Source, TakeOver};
 use rdpmux_model::DesktopName;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
@@ -31,6 +31,9 @@ pub(crate) struct Run {
     /// Name of the desktop [default: QEMU's -name, else `vm`]
     #[arg(long, value_parser = desktop_name)]
     name: Option<DesktopName>,
+    /// Keyboard layout of the guest, for example `de`, for clients that send characters [default: the client's]
+    #[arg(long, value_name = "NAME", value_parser = layout)]
+    layout: Option<Layout>,
     #[command(flatten)]
     door: Door,
     /// QEMU and its arguments
@@ -55,7 +58,9 @@ impl Run {
                 name,
                 source: Source::Qmp(socket.clone()),
                 resize: true,
-                layout: None,
+                layout: self.layout,
+                take_over: TakeOver::default(),
+                streams: Vec::new(),
             },
             &socket,
         ))?;
@@ -131,6 +136,11 @@ fn desktop_name(text: &str) -> Result<DesktopName, String> {
     }
 }
 
+fn layout(text: &str) -> Result<Layout, String> {
+    let names = || Layout::names().collect::<Vec<_>>().join(", ");
+    Layout::by_name(text).ok_or_else(|| format!("there are {}", names()))
+}
+
 /// Options take one or two dashes in QEMU.
 fn option(argument: &OsStr) -> Option<&str> {
     let text = argument.to_str()?.strip_prefix('-')?;
@@ -203,6 +213,12 @@ mod tests {
         assert_eq!(name("qemu -name debug-threads=on"), None);
         assert_eq!(name("qemu -name a#b"), None);
         assert_eq!(name("qemu -m 1G"), None);
+    }
+
+    #[test]
+    fn a_layout_that_is_not_there_is_refused_with_those_that_are() {
+        assert_eq!(layout("de").map(|layout| layout.name()), Ok("de"));
+        assert!(layout("xx").is_err_and(|words| words.contains("de, ")));
     }
 
     #[test]

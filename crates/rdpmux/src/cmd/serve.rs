@@ -88,9 +88,13 @@ impl Serve {
 
     fn announcement(&self, daemon: &Daemon) -> String {
         if !self.json {
+            let vnc = daemon
+                .vnc_address()
+                .map(|address| format!("Listening for VNC viewers on {address}\n"));
             return format!(
-                "Listening on {}\nCertificate SHA-256: {}\n",
+                "Listening on {}\n{}Certificate SHA-256: {}\n",
                 daemon.address(),
+                vnc.unwrap_or_default(),
                 daemon.fingerprint()
             );
         }
@@ -103,6 +107,7 @@ impl Serve {
             "address": daemon.address().to_string(),
             "certificate_sha256": daemon.fingerprint(),
             "desktops": desktops,
+            "vnc": daemon.vnc_address().map(|address| address.to_string()),
         });
         format!("{line}\n")
     }

@@ -29,12 +29,13 @@ impl Sessions {
         }
         let lines: Vec<SessionLine> = serde_json::from_value(reply.value).context("the daemon's answer")?;
         let mut page = format!(
-            "{:8} {:16} {:16} {:24} {:20} {:>9}\n",
-            "SESSION", "USER", "DESKTOP", "FROM", "RIGHTS", "AGE"
+            "{:8} {:16} {:16} {:24} {:20} {:10} {:>9}\n",
+            "SESSION", "USER", "DESKTOP", "FROM", "RIGHTS", "MICROPHONE", "AGE"
         );
         for line in lines {
             let rights = line.rights.join(",");
             let age = age(line.seconds);
+            let microphone = if line.microphone { "heard" } else { "" };
             let SessionLine {
                 session,
                 user,
@@ -44,7 +45,7 @@ impl Sessions {
             } = line;
             let _ = writeln!(
                 page,
-                "{session:8} {user:16} {desktop:16} {peer:24} {rights:20} {age:>9}"
+                "{session:8} {user:16} {desktop:16} {peer:24} {rights:20} {microphone:10} {age:>9}"
             );
         }
         output::write(&page)?;

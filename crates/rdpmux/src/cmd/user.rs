@@ -13,7 +13,7 @@ use crate::password::{self, Origin};
 /// Add, change, delete and list users
 ///
 /// They are kept in `state_dir`/users with mode 0600. A running daemon follows the file. What they may do is said by
-/// [[grant]] sections of the configuration.
+/// `[[grant]]` sections of the configuration.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -7,7 +7,7 @@
 //! An offer is passed on after a moment: clients announce twice in a row, and two that echo each other's offers shall
 //! not spin. `transfer` moves content, `streams` files.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -94,6 +94,8 @@ pub(super) struct Viewer {
     pub(super) fetch: Option<Fetch>,
     pub(super) queued: VecDeque<(u32, Waiter)>,
     pub(super) locks: HashMap<u32, Lock>,
+    /// Files that it has read since it got a list: who gave them, and their places there.
+    pub(super) files_read: HashSet<(SessionId, u32)>,
     /// The last announcement was of something.
     told: bool,
 }
@@ -153,6 +155,7 @@ impl Hub {
             fetch: None,
             queued: VecDeque::new(),
             locks: HashMap::new(),
+            files_read: HashSet::new(),
             told: false,
         };
         self.viewers.insert(session, viewer);

@@ -18,6 +18,8 @@ pub(super) struct PendingFile {
     /// The taker's number.
     stream: u32,
     part: FilePart,
+    /// Place of the file in the giver's list.
+    index: u32,
     pub(super) due: Instant,
 }
 
@@ -39,6 +41,7 @@ impl Hub {
                     giver,
                     stream,
                     part: request.part,
+                    index: request.index,
                     due: now + PATIENCE,
                 };
                 self.files.insert(request.stream, pending);
@@ -101,22 +104,39 @@ impl Hub {
 
     /// A giver's answer.
     pub(super) fn file_data(&mut self, session: SessionId, number: u32, data: Option<Bytes>) {
-        let Some(file) = self.files.get(&number).filter(|file| file.giver == session) else {
+        if self.files.get(&number).is_none_or(|file| file.giver != session) {
             return;
-        };
-        let (taker, stream, part) = (file.taker, file.stream, file.part);
-        self.files.remove(&number);
-        let data = data.filter(|data| self.may_pass(session, taker, part, data));
+        }
+        let Some(file) = self.files.remove(&number) else { return };
+        let data = data.filter(|data| self.may_pass(&file, data));
+        if data.is_some() && matches!(file.part, FilePart::Range { .. }) {
+            self.record_reading(&file);
+        }
         self.out.push(Effect::AnswerFile {
-            session: taker,
-            stream,
+            session: file.taker,
+            stream: file.stream,
             data,
         });
     }
 
-    fn may_pass(&self, giver: SessionId, taker: SessionId, part: FilePart, data: &Bytes) -> bool {
+    /// Writes down that a viewer reads a file, once for each file of a list: its pieces are many, and not every client
+    /// asks for the size before.
+    fn record_reading(&mut self, file: &PendingFile) {
+        let (giver, taker, index) = (file.giver, file.taker, file.index);
+        let Some(viewer) = self.viewers.get_mut(&taker) else {
+            return;
+        };
+        if viewer.files_read.len() < FILES_READ && !viewer.files_read.insert((giver, index)) {
+            return;
+        }
+        info!(target: AUDIT, desktop = %self.name, from = %giver, to = %taker, user = self.who(taker), kind = "file", index,
+            "clipboard: a file is read");
+    }
+
+    fn may_pass(&self, file: &PendingFile, data: &Bytes) -> bool {
+        let (giver, taker) = (file.giver, file.taker);
         let limit = |session| self.viewers.get(&session).map_or(0, |viewer| viewer.policy.limit);
-        match part {
+        match file.part {
             FilePart::Range { length, .. } => data.len() <= length as usize,
             FilePart::Size => {
                 let Ok(size) = <[u8; 8]>::try_from(&data[..]).map(u64::from_le_bytes) else {
@@ -207,6 +227,8 @@ impl Hub {
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Questions about files that one viewer may have under way.
 const UNDER_WAY: usize = 8;
+/// Files that a viewer is remembered to have read; a list has no more.
+const FILES_READ: usize = 10_000;
 /// Lists that are kept for one viewer.
 const LOCKS: usize = 8;
 /// Bytes of one piece; who asks for more gets so much and asks again.

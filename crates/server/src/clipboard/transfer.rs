@@ -259,6 +259,11 @@ impl Hub {
             return;
         };
         let data = data.filter(|data| data.len() as u64 <= limit);
+        if kind == ClipboardKind::Files
+            && let Some(viewer) = self.viewers.get_mut(&session)
+        {
+            viewer.files_read.clear();
+        }
         let giver = from.map_or_else(|| "guest".to_owned(), |from| format!("{from} {}", self.who(from)));
         match &data {
             Some(data) => {

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rdpmux_model::{InputEvent, Rights, Scancode, SessionId, Size};
+use rdpmux_model::{Audience, InputEvent, Rights, Scancode, SessionId, Size};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -67,7 +67,7 @@ impl DesktopHandle {
     /// What the desktop shows now: its size and rows of B, G, R, X. A guest that rests because nobody looks is woken and
     /// waited for, one second at most.
     pub async fn picture(&self) -> (Size, Vec<u8>) {
-        let glance = Glance::new(self);
+        let glance = self.0.onlookers.look(Audience::IDLE_RATE);
         let mut state = self.state();
         let awake = state.wait_for(|state| !state.resting);
         // A desktop that ends meanwhile shows what it showed last.
@@ -75,24 +75,6 @@ impl DesktopHandle {
         let picture = self.0.surface.snapshot();
         drop(glance);
         picture
-    }
-}
-
-/// One more who looks, for a moment.
-struct Glance(DesktopHandle);
-
-impl Glance {
-    fn new(desktop: &DesktopHandle) -> Self {
-        let audience = &desktop.0.audience;
-        audience.send_modify(|audience| *audience = audience.with_one_more());
-        Self(desktop.clone())
-    }
-}
-
-impl Drop for Glance {
-    fn drop(&mut self) {
-        let audience = &self.0.0.audience;
-        audience.send_modify(|audience| *audience = audience.with_one_less());
     }
 }
 

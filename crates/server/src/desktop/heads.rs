@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rdpmux_engine::SurfaceReader;
-use rdpmux_model::{Audience, DesktopName, Generation, HeadShape, HeadState, InputEvent, MonitorLayout, SessionId};
+use rdpmux_model::{DesktopName, Generation, HeadShape, HeadState, InputEvent, MonitorLayout, SessionId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info};
 
 use super::arbiter::InputArbiter;
+use super::onlookers::Onlookers;
 use super::sizes::{Shown, Sizes};
 use super::{DesktopHandle, Peripherals, Shared, WeakDesktop, span};
 
@@ -58,7 +59,7 @@ pub(super) struct Member {
     pub(super) frames: watch::Receiver<Generation>,
     pub(super) state: watch::Receiver<HeadState>,
     pub(super) input: mpsc::Sender<InputEvent>,
-    pub(super) audience: watch::Sender<Audience>,
+    pub(super) onlookers: Onlookers,
     pub(super) peripherals: Peripherals,
     shape: watch::Sender<Option<HeadShape>>,
     desktop: WeakDesktop,
@@ -98,7 +99,7 @@ impl Heads {
             frames: desktop.frames.clone(),
             state: desktop.state.clone(),
             input,
-            audience: desktop.audience.clone(),
+            onlookers: desktop.onlookers.clone(),
             peripherals: desktop.peripherals.clone(),
             shape,
             desktop: Arc::downgrade(desktop),

@@ -6,6 +6,8 @@
 mod arbiter;
 mod hand;
 mod heads;
+mod onlookers;
+mod seat;
 mod sizes;
 mod span;
 
@@ -14,14 +16,15 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use rdpmux_engine::SurfaceReader;
-use rdpmux_model::{Audience, DesktopName, Generation, HeadState, InputEvent, MonitorLayout, Rights, SessionId};
+use rdpmux_model::{Audience, DesktopName, Generation, HeadState, InputEvent, Rights, SessionId};
 use rdpmux_rdp::{DesktopShape, FrameNumbers, Monitor};
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::debug;
 
+use crate::channels::ChannelFactory;
 use crate::clipboard::ClipboardHub;
+use crate::echo::EchoServerHandle;
 use crate::fault;
 use crate::session::stream::CommonStreams;
 use crate::sound::SoundHub;
@@ -29,6 +32,8 @@ use crate::typing::{Layout, Strokes};
 use arbiter::InputArbiter;
 pub use hand::{DesktopEnded, Hand, Typed};
 pub use heads::{HeadSource, Heads};
+use onlookers::Onlookers;
+pub(crate) use seat::Seat;
 use sizes::Shown;
 
 /// What a guest brings: pixels, state, and where its input goes.
@@ -43,14 +48,14 @@ pub struct DesktopSource {
     pub input: mpsc::Sender<InputEvent>,
     /// What the machine has besides this head; the heads of one machine share it.
     pub peripherals: Peripherals,
-    /// Told how many viewers look, so that the guest's side can rest while there are none.
+    /// Told how many viewers look and how fast, so that the guest's side makes no pictures in vain.
     pub audience: watch::Sender<Audience>,
     /// Which head of its machine it is, if viewers may change its size or see several heads at once.
     pub head: Option<HeadSource>,
 }
 
 /// What a machine has besides its heads: clipboard, sound and so on. Clones are the same ones.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Peripherals {
     /// The keyboard layout that the guest's system is set to, if it is known.
     pub layout: Option<Layout>,
@@ -58,6 +63,10 @@ pub struct Peripherals {
     pub sound: Option<SoundHub>,
     /// Its clipboard. `None`: viewers have none.
     pub clipboard: Option<ClipboardHub>,
+    /// Round trips that the embedder measures.
+    pub echo: Option<EchoServerHandle>,
+    /// Channels of the embedder's own.
+    pub channels: Option<Arc<dyn ChannelFactory>>,
 }
 
 /// Owner of a desktop's task. Dropping it ends the desktop: its viewers are told and closed.
@@ -78,7 +87,7 @@ struct Shared {
     commands: mpsc::Sender<Command>,
     viewers: AtomicUsize,
     /// Those of the viewers that look.
-    audience: watch::Sender<Audience>,
+    onlookers: Onlookers,
     streams: CommonStreams,
     numbers: FrameNumbers,
     peripherals: Peripherals,
@@ -185,7 +194,6 @@ impl Shared {
             audience,
             head: _,
         } = source;
-        audience.send_replace(Audience::Viewers(0));
         let arbiter = part.as_ref().map_or_else(Arc::default, |part| part.heads.arbiter());
         arbiter.lock().set_layout(peripherals.layout);
         let guest = Guest {
@@ -200,7 +208,7 @@ impl Shared {
             state,
             commands,
             viewers: AtomicUsize::new(0),
-            audience,
+            onlookers: Onlookers::new(audience),
             streams: CommonStreams::default(),
             numbers: FrameNumbers::new(),
             peripherals,
@@ -307,103 +315,7 @@ impl DesktopHandle {
         };
         self.0.commands.send(join).await.map_err(|_| InputRefused::Gone)?;
         self.0.viewers.fetch_add(1, Ordering::Relaxed);
-        self.0
-            .audience
-            .send_modify(|audience| *audience = audience.with_one_more());
-        Ok(Seat {
-            desktop: self.clone(),
-            session,
-            looks: true,
-            rights,
-            farewell: Some(farewell),
-        })
-    }
-}
-
-/// One session's place at a desktop.
-pub(crate) struct Seat {
-    desktop: DesktopHandle,
-    session: SessionId,
-    looks: bool,
-    rights: Rights,
-    farewell: Option<mpsc::OwnedPermit<Command>>,
-}
-
-impl Seat {
-    pub(crate) fn desktop(&self) -> &DesktopHandle {
-        &self.desktop
-    }
-
-    /// What the session's user may do here.
-    pub(crate) fn rights(&self) -> Rights {
-        self.rights
-    }
-
-    /// Hands an event to the arbiter without waiting.
-    pub(crate) fn input(&self, event: InputEvent) -> Result<(), InputRefused> {
-        self.command(Command::Input {
-            session: self.session,
-            event,
-        })
-    }
-
-    /// Has a character typed on the guest's keyboard, likewise.
-    pub(crate) fn character(&self, c: char) -> Result<(), InputRefused> {
-        self.command(Command::Character {
-            session: self.session,
-            c,
-        })
-    }
-
-    fn command(&self, command: Command) -> Result<(), InputRefused> {
-        self.desktop
-            .0
-            .commands
-            .try_send(command)
-            .map_err(|refused| match refused {
-                TrySendError::Full(_) => InputRefused::Full,
-                TrySendError::Closed(_) => InputRefused::Gone,
-            })
-    }
-
-    /// Whether the session's user sees the desktop: a hidden window is no reason for the guest to make pictures.
-    pub(crate) fn look(&mut self, looks: bool) {
-        if looks == std::mem::replace(&mut self.looks, looks) {
-            return;
-        }
-        self.desktop.0.audience.send_modify(|audience| {
-            *audience = match looks {
-                true => audience.with_one_more(),
-                false => audience.with_one_less(),
-            };
-        });
-    }
-
-    /// Takes the client's monitors as its wish for the guest's heads. `false` if it may not decide on them.
-    pub(crate) fn wish(&self, layout: &MonitorLayout) -> bool {
-        let part = self.desktop.0.part.as_ref().filter(|_| self.rights.may_resize());
-        if let Some(part) = part {
-            part.heads.wish(self.session, part.shown, layout);
-        }
-        part.is_some()
-    }
-
-    /// Resolves when the desktop has ended.
-    pub(crate) async fn ended(&self) {
-        self.desktop.0.commands.closed().await;
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.look(false);
-        self.desktop.0.viewers.fetch_sub(1, Ordering::Relaxed);
-        if let Some(part) = &self.desktop.0.part {
-            part.heads.leave(self.session);
-        }
-        if let Some(permit) = self.farewell.take() {
-            permit.send(Command::Leave { session: self.session });
-        }
+        Ok(Seat::new(self.clone(), session, rights, farewell))
     }
 }
 
@@ -500,7 +412,8 @@ mod tests {
         one.look(false);
         drop(one);
         note();
-        assert_eq!(counts, [0, 1, 2, 1, 0, 1, 0].map(Audience::Viewers));
+        let counts: Vec<_> = counts.into_iter().filter_map(Audience::count).collect();
+        assert_eq!(counts, [0, 1, 2, 1, 0, 1, 0]);
         assert_eq!(desktop.viewers(), 0);
     }
 }

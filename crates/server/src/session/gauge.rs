@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 /// A session's socket, for its figures only, and the questions under way.
 pub(super) struct LinkGauge {
-    socket: OwnedFd,
+    /// None if it is not TCP, or not ours to ask.
+    socket: Option<OwnedFd>,
     tcp_due: Option<Instant>,
     asked: VecDeque<(u16, Instant)>,
     round_trip_due: Option<Instant>,
@@ -32,7 +33,7 @@ const SHORTEST_COUNT_MS: u32 = 20;
 const QUESTIONS: usize = 4;
 
 impl LinkGauge {
-    pub(super) fn new(socket: OwnedFd) -> Self {
+    pub(super) fn new(socket: Option<OwnedFd>) -> Self {
         Self {
             socket,
             tcp_due: None,
@@ -48,7 +49,7 @@ impl LinkGauge {
         if !is_due(&mut self.tcp_due, now, TCP) {
             return;
         }
-        let Ok(info) = rdpmux_sock::link_info(&self.socket) else {
+        let Some(Ok(info)) = self.socket.as_ref().map(rdpmux_sock::link_info) else {
             return;
         };
         let now = now.into_std();

@@ -7,6 +7,14 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+/// What carries a connection: a TCP socket, TLS on one, or whatever an embedder brings.
+pub(crate) trait Carrier: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Carrier for T {}
+
+/// The stream of a connection. One call through a table per read or write is nothing beside the kernel's and TLS's part.
+pub(crate) type Stream = Box<dyn Carrier>;
+
 /// A stream whose first bytes were read already; readers get them first.
 pub(crate) struct Replay<S> {
     head: BytesMut,

@@ -24,43 +24,76 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
+use crate::channels::ClientChannels;
 use crate::clipboard::ClipboardSeat;
-use crate::listen::{Context, Knock};
-use crate::login::{self, Arrival, Door, LoginError, Stream};
+use crate::listen::{Context, Knock, TransportTls};
+use crate::login::{self, Arrival, Door, LoginError};
 use crate::reconnect::{Hold, Owner};
 use crate::route::Grant;
 use crate::sessions::{Presence, SessionFacts};
 use crate::typing::Layout;
 use drive::{Drive, End, Farewell};
 use gauge::LinkGauge;
-use link::Link;
+use link::{Link, Stream};
 
-/// Serves one accepted connection to its end.
-pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, context: Arc<Context>, knock: Knock) {
-    let socket = match prepare(&stream, context.config.limits.write) {
-        Ok(socket) => socket,
-        Err(error) => return debug!(session = %id, %peer, %error, "socket options"),
-    };
-    let Some(arrival) = arrive(id, stream, peer, &context).await else {
-        return;
+/// A connection that has said nothing yet.
+pub(crate) struct Incoming {
+    pub(crate) stream: Stream,
+    /// An unspecified address if nobody knows.
+    pub(crate) peer: SocketAddr,
+    /// Its TCP socket once more, for its figures.
+    pub(crate) socket: Option<OwnedFd>,
+    pub(crate) transport: TransportTls,
+}
+
+impl Incoming {
+    /// Sets the socket's options.
+    pub(crate) fn tcp(stream: TcpStream, peer: SocketAddr, deadline: Duration) -> io::Result<Self> {
+        Ok(Self {
+            socket: Some(prepare(&stream, deadline)?),
+            stream: Box::new(stream),
+            peer,
+            transport: TransportTls::Managed,
+        })
+    }
+}
+
+/// How a connection ended: by itself, or by a fault that is said in words.
+pub(crate) type Outcome = Result<(), String>;
+
+/// Serves one connection to its end.
+pub(crate) async fn run(id: SessionId, incoming: Incoming, context: Arc<Context>, knock: Knock) -> Outcome {
+    let Incoming {
+        stream,
+        peer,
+        socket,
+        transport,
+    } = incoming;
+    let Some(arrival) = arrive(id, stream, (peer, transport), &context).await? else {
+        return Ok(());
     };
     drop(knock);
-    let Some(place) = context.place() else {
+    let place = match arrival.replaces {
+        Some(lost) => {
+            // It may not have noticed yet that its client is gone, and have the last place.
+            context.config.sessions.close(lost, CloseReason::Replaced);
+            context.place_of_old().await
+        }
+        None => context.place_of_new().await,
+    };
+    let Some(place) = place else {
         warn!(session = %id, %peer, user = arrival.user, "too many sessions; this one was refused");
-        return tell(arrival.session, arrival.link, CloseReason::Limit).await;
+        tell(arrival.session, arrival.link, CloseReason::Limit).await;
+        return Err("too many sessions".to_owned());
     };
     let Arrival {
         session,
         link,
         user,
         verdict,
-        replaces,
+        replaces: _,
     } = arrival;
-    if let Some(lost) = replaces {
-        // It may not have noticed yet that its client is gone.
-        context.config.sessions.close(lost, CloseReason::Replaced);
-    }
-    match verdict {
+    let outcome = match verdict {
         Ok(grant) => {
             info!(session = %id, %peer, %user, desktop = %grant.desktop.name(), control = grant.rights.control,
                 client = %session.info(), "session started");
@@ -71,6 +104,7 @@ pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, cont
                 peer,
                 client: session.info().to_string(),
                 rights: grant.rights,
+                speaks: false,
                 age: Duration::ZERO,
             };
             let access = Access {
@@ -79,7 +113,7 @@ pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, cont
                 user,
                 farewell: None,
             };
-            serve(id, session, link, socket, access, &context).await;
+            serve(id, session, link, socket, access, &context).await
         }
         Err(denied) => {
             warn!(session = %id, %peer, %user, ?denied, "no desktop for this login");
@@ -88,6 +122,7 @@ pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, cont
                 desktop: card.desktop(),
                 rights: Rights::VIEW,
                 clipboard: ClipboardPolicy::NONE,
+                streams: None,
             };
             let farewell = Farewell {
                 after: CARD,
@@ -99,13 +134,19 @@ pub(crate) async fn run(id: SessionId, stream: TcpStream, peer: SocketAddr, cont
                 farewell: Some(farewell),
                 user,
             };
-            serve(id, session, link, socket, access, &context).await;
+            serve(id, session, link, socket, access, &context).await
         }
-    }
+    };
     drop(place);
+    outcome
 }
 
-async fn arrive(id: SessionId, stream: TcpStream, peer: SocketAddr, context: &Context) -> Option<Arrival> {
+async fn arrive(
+    id: SessionId,
+    stream: Stream,
+    (peer, transport): (SocketAddr, TransportTls),
+    context: &Context,
+) -> Result<Option<Arrival>, String> {
     let coders: CodersFactory = Arc::new(|| Coders {
         bulk: Box::new(rdpmux_engine::codec::zgfx::Zgfx::new()),
         raster: Some(Box::new(rdpmux_engine::codec::clear::Clear::new())),
@@ -114,21 +155,29 @@ async fn arrive(id: SessionId, stream: TcpStream, peer: SocketAddr, context: &Co
         config: &context.config,
         cookies: &context.cookies,
         peer,
+        transport,
     };
     let login = timeout(context.config.limits.handshake, login::login(stream, door, coders));
     let mut stop = context.stop.clone();
     let result = tokio::select! {
         biased;
-        () = stop.stopped() => return None,
+        () = stop.stopped() => return Ok(None),
         result = login => result,
     };
     match result {
-        Ok(Ok(arrival)) => return Some(arrival),
-        Ok(Err(LoginError::Io(error))) => debug!(session = %id, %peer, %error, "connection ended before the login"),
-        Ok(Err(error)) => warn!(session = %id, %peer, %error, "no login"),
-        Err(_) => warn!(session = %id, %peer, "no login before the deadline; the connection was closed"),
+        Ok(Ok(arrival)) => Ok(Some(arrival)),
+        Ok(Err(error)) => {
+            match &error {
+                LoginError::Io(error) => debug!(session = %id, %peer, %error, "connection ended before the login"),
+                error => warn!(session = %id, %peer, %error, "no login"),
+            }
+            Err(error.to_string())
+        }
+        Err(_) => {
+            warn!(session = %id, %peer, "no login before the deadline; the connection was closed");
+            Err("no login before the deadline".to_owned())
+        }
     }
-    None
 }
 
 /// What a login led to: a desktop, or a card that says why there is none.
@@ -168,12 +217,12 @@ impl Listed {
 
 async fn serve(
     id: SessionId,
-    session: Session,
+    mut session: Session,
     link: Link<Stream>,
-    socket: OwnedFd,
+    socket: Option<OwnedFd>,
     access: Access,
     context: &Arc<Context>,
-) {
+) -> Outcome {
     let Access {
         grant,
         place,
@@ -185,13 +234,21 @@ async fn serve(
     let layout = Layout::of_windows(keyboard);
     debug!(session = %id, keyboard = format_args!("{keyboard:#x}"), layout = layout.map(Layout::name), "the client's keyboard");
     let Ok(seat) = grant.desktop.join(id, grant.rights, layout).await else {
-        return tell(session, link, CloseReason::ServerShutdown).await;
+        tell(session, link, CloseReason::ServerShutdown).await;
+        return Ok(());
     };
     let clipboard = clipboard(id, &grant, &user).await;
     let gauge = LinkGauge::new(socket);
-    let mut drive = Drive::new(id, session, link, gauge, (seat, clipboard), context, farewell);
+    let channels = match grant.desktop.peripherals().channels.clone() {
+        Some(factory) => ClientChannels::build(factory, id, &user, &mut session).await,
+        None => None,
+    };
+    let mut drive = Drive::new(id, session, link, gauge, (seat, clipboard), context, farewell).with_channels(channels);
+    if let Some((streams, visitor)) = grant.streams {
+        drive = drive.with_streams(streams, visitor);
+    }
     if let Some(place) = &place {
-        drive = drive.listed(place.presence.notice(), place.cookie.as_ref().map(|(cookie, _)| cookie));
+        drive = drive.listed(&place.presence, place.cookie.as_ref().map(|(cookie, _)| cookie));
     }
     let end = drive.run().await;
     if let Some((_, hold)) = place.and_then(|place| place.cookie)
@@ -201,9 +258,13 @@ async fn serve(
     }
     match end {
         End::Client | End::Lost | End::Farewell | End::Idle | End::Told(_) => {
-            info!(session = %id, desktop = %name, %end, "session ended")
+            info!(session = %id, desktop = %name, %end, "session ended");
+            Ok(())
         }
-        _ => warn!(session = %id, desktop = %name, %end, "session ended"),
+        _ => {
+            warn!(session = %id, desktop = %name, %end, "session ended");
+            Err(end.to_string())
+        }
     }
 }
 
@@ -243,7 +304,7 @@ pub(crate) async fn linger(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<
 
 /// A dead peer is noticed by the kernel even when we have nothing to write, and what waits in the kernel stays little.
 /// Returns the socket once more, for its figures.
-fn prepare(stream: &TcpStream, deadline: Duration) -> io::Result<OwnedFd> {
+pub(crate) fn prepare(stream: &TcpStream, deadline: Duration) -> io::Result<OwnedFd> {
     sockopt::set_tcp_nodelay(stream, true)?;
     sockopt::set_socket_keepalive(stream, true)?;
     sockopt::set_tcp_keepidle(stream, KEEP_IDLE)?;

@@ -60,6 +60,8 @@ struct Lines {
     joined: Notify,
     /// The machine's clock in frames per second.
     rate: watch::Sender<u32>,
+    /// Whether somebody listens.
+    listened: watch::Sender<bool>,
 }
 
 /// A piece of sound in some format.
@@ -85,6 +87,7 @@ impl SoundHub {
             open: Mutex::default(),
             joined: Notify::new(),
             rate: watch::channel(USUAL_RATE).0,
+            listened: watch::channel(false).0,
         });
         let microphones = Microphones::new(&source);
         let tasks = [
@@ -111,6 +114,11 @@ impl SoundHub {
     /// The machine's clock in frames per second: what needs no resampling. A guess before it has played anything.
     pub(crate) fn rate(&self) -> watch::Receiver<u32> {
         self.0.lines.rate.subscribe()
+    }
+
+    /// Whether somebody listens. It takes a second to notice that the last one has left.
+    pub(crate) fn listened(&self) -> watch::Receiver<bool> {
+        self.0.lines.listened.subscribe()
     }
 
     /// Who may be asked to speak.
@@ -148,6 +156,7 @@ async fn play(machine: String, played: broadcast::Sender<Pcm>, lines: Arc<Lines>
         }
         debug!(machine, "somebody listens");
         let mut machine_sound = played.subscribe();
+        lines.listened.send_replace(true);
         let mut player = Player::default();
         while lines.prune() {
             tokio::select! {
@@ -162,6 +171,7 @@ async fn play(machine: String, played: broadcast::Sender<Pcm>, lines: Arc<Lines>
             }
         }
         debug!(machine, "nobody listens");
+        lines.listened.send_replace(false);
     }
 }
 

@@ -8,7 +8,7 @@ mod table;
 
 use rdpmux_model::Scancode;
 
-use table::LayoutTable;
+use table::{LayoutTable, Meaning};
 
 /// One press and release of a key, with the modifiers that are down meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -123,6 +123,28 @@ impl Layout {
         })
     }
 
+    /// What a key types: a character, or the combining mark of a dead key. `caps` is whether Caps Lock is on.
+    pub fn typed(self, scancode: Scancode, shift: bool, altgr: bool, caps: bool) -> Option<Typed> {
+        let (_, is_letter) = self.0.meaning(scancode, shift, altgr);
+        let (meaning, _) = self.0.meaning(scancode, shift ^ (caps && is_letter), altgr);
+        match meaning {
+            Meaning::Nothing => None,
+            Meaning::Character(c) => Some(Typed::Character(c)),
+            Meaning::Dead(mark) => Some(Typed::Dead(mark)),
+        }
+    }
+
+    /// What a dead key makes of the character that is typed after it; `None` if it makes nothing of it.
+    pub fn composed(self, mark: char, c: char) -> Option<char> {
+        if c != ' ' {
+            return table::compose(mark, c);
+        }
+        // What has a key of its own is not what the dead key is for.
+        let has_key = |sign: char| self.0.key(sign).is_some_and(|stroke| !stroke.altgr);
+        let mut signs = SIGNS.iter().filter(|(_, known)| *known == mark).map(|(sign, _)| *sign);
+        signs.find(|sign| !has_key(*sign))
+    }
+
     /// How to type a text, character by character; `Err` for those that the layout lacks. A letter with a combining mark
     /// behind it counts as one character if it has a code of its own, and a carriage return with a line feed as one
     /// new line.
@@ -160,28 +182,39 @@ impl Layout {
         }
     }
 
-    /// The sign that a dead key types with the space bar.
+    /// The sign that a dead key types with the space bar, as that key's mark and the space.
     fn spacing(self, c: char) -> Option<(char, char)> {
-        let mark = match c {
-            '`' => '\u{300}',
-            '^' => '\u{302}',
-            '~' => '\u{303}',
-            '¨' => '\u{308}',
-            '°' => '\u{30A}',
-            '˘' => '\u{306}',
-            '˙' => '\u{307}',
-            '˝' => '\u{30B}',
-            'ˇ' => '\u{30C}',
-            '¸' => '\u{327}',
-            '˛' => '\u{328}',
-            // Layouts whose apostrophe and quotation mark are dead type these, the others the accents.
-            '\'' => '\u{301}',
-            '"' => '\u{308}',
-            '´' if self.0.key('\'').is_some() => '\u{301}',
-            _ => return None,
-        };
-        Some((mark, ' '))
+        let (_, mark) = SIGNS.iter().find(|(sign, _)| *sign == c)?;
+        // Layouts whose apostrophe is dead type that, the others the accent.
+        (self.composed(*mark, ' ') == Some(c)).then_some((*mark, ' '))
     }
+}
+
+/// Signs that dead keys type with the space bar.
+const SIGNS: [(char, char); 14] = [
+    ('\'', '\u{301}'),
+    ('´', '\u{301}'),
+    ('"', '\u{308}'),
+    ('`', '\u{300}'),
+    ('^', '\u{302}'),
+    ('~', '\u{303}'),
+    ('¨', '\u{308}'),
+    ('°', '\u{30A}'),
+    ('˘', '\u{306}'),
+    ('˙', '\u{307}'),
+    ('˝', '\u{30B}'),
+    ('ˇ', '\u{30C}'),
+    ('¸', '\u{327}'),
+    ('˛', '\u{328}'),
+];
+
+/// What a key types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Typed {
+    /// A character.
+    Character(char),
+    /// Nothing yet: this combining mark goes over the next character.
+    Dead(char),
 }
 
 impl PartialEq for Layout {

@@ -16,6 +16,8 @@ pub(super) struct LayoutTable {
     keys: Vec<(char, Stroke)>,
     /// Combining marks of the dead keys, sorted likewise.
     dead: Vec<(char, Stroke)>,
+    /// What each key types alone, with Shift, with AltGr, with both.
+    levels: Vec<(Scancode, [Meaning; 4])>,
 }
 
 struct Tables {
@@ -56,6 +58,15 @@ impl LayoutTable {
         find(&self.dead, mark)
     }
 
+    /// What a key means at a level, and whether it types a letter, small and capital, there.
+    pub(super) fn meaning(&self, scancode: Scancode, shift: bool, altgr: bool) -> (Meaning, bool) {
+        let levels = self.levels.iter().find(|(known, _)| *known == scancode);
+        levels.map_or((Meaning::Nothing, false), |(_, meanings)| {
+            let pair = &meanings[usize::from(altgr) * 2..][..2];
+            (pair[usize::from(shift)], is_letter(pair))
+        })
+    }
+
     pub(super) fn has_latin(&self) -> bool {
         self.key('a').is_some()
     }
@@ -70,7 +81,8 @@ fn find(sorted: &[(char, Stroke)], c: char) -> Option<Stroke> {
 }
 
 /// What a key types on one level.
-enum Meaning {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
     Nothing,
     Character(char),
     Dead(char),
@@ -82,6 +94,7 @@ struct Draft {
     windows: Vec<u32>,
     keys: Vec<(char, u8, Stroke)>,
     dead: Vec<(char, u8, Stroke)>,
+    levels: Vec<(Scancode, [Meaning; 4])>,
 }
 
 fn read(text: &'static str) -> Tables {
@@ -120,7 +133,12 @@ fn read(text: &'static str) -> Tables {
 impl Draft {
     fn take(&mut self, code: u8, words: impl Iterator<Item = &'static str>) {
         let scancode = Scancode::new(code, false).expect("a scan code");
-        let meanings: Vec<Meaning> = words.take(4).map(meaning).collect();
+        let mut meanings = [Meaning::Nothing; 4];
+        meanings
+            .iter_mut()
+            .zip(words)
+            .for_each(|(level, word)| *level = meaning(word));
+        self.levels.push((scancode, meanings));
         for (level, meaning) in (0..4).zip(&meanings) {
             let pair = &meanings[usize::from(level & 2)..];
             let stroke = Stroke {
@@ -144,6 +162,7 @@ impl Draft {
             windows: self.windows,
             keys: best(self.keys),
             dead: best(self.dead),
+            levels: self.levels,
         }
     }
 }

@@ -33,6 +33,7 @@ fn known_keys_of_known_layouts() {
         ("us", 'ä', "-"),
         ("us-intl", '\'', "28 39"),
         ("us-intl", '"', "s28 39"),
+        ("us-intl", '¨', "-"),
         ("us-intl", 'ñ', "g31"),
         ("gb", '"', "s03"),
         ("gb", '£', "s04"),
@@ -62,6 +63,7 @@ fn known_keys_of_known_layouts() {
         ("fr", '1', "s02"),
         ("fr", '.', "s33"),
         ("fr", '@', "g0b"),
+        ("fr", '~', "g03"),
         ("fr", 'ê', "1a 12"),
         ("fr", 'ç', "0a"),
         ("be", '@', "g03"),
@@ -164,4 +166,56 @@ fn names_are_found_again_and_others_are_not() {
         assert_eq!(layout(name).name(), name);
     }
     assert_eq!(Layout::by_name("xx"), None);
+}
+
+#[test]
+fn what_is_typed_as_strokes_reads_as_the_same_text() {
+    for name in Layout::names() {
+        let layout = layout(name);
+        let mut read = 0;
+        for c in (0x20..0x250).chain(0x370..0x600).filter_map(char::from_u32) {
+            let Some(strokes) = layout.strokes(c).filter(|_| !c.is_control()) else {
+                continue;
+            };
+            // Latin of a layout without it is that of `us`, which no key of its own types.
+            if !layout.0.has_latin() && c.is_ascii_graphic() {
+                continue;
+            }
+            let mut mark = None;
+            let mut text = String::new();
+            for stroke in strokes {
+                match layout.typed(stroke.scancode, stroke.shift, stroke.altgr, false) {
+                    Some(Typed::Dead(dead)) => mark = Some(dead),
+                    Some(Typed::Character(typed)) => match mark.take() {
+                        Some(mark) => text.extend(layout.composed(mark, typed)),
+                        None => text.push(typed),
+                    },
+                    None => {}
+                }
+            }
+            assert_eq!(text, c.to_string(), "{name}");
+            read += 1;
+        }
+        assert!(read > 25, "{name}");
+    }
+}
+
+#[test]
+fn caps_lock_changes_letters_only() {
+    let de = layout("de");
+    let key = |code| Scancode::new(code, false).unwrap();
+    for (code, shift, caps, expected) in [
+        (0x1E, false, true, 'A'),
+        (0x1E, true, true, 'a'),
+        (0x27, false, true, 'Ö'),
+        (0x02, false, true, '1'),
+        (0x0C, false, true, 'ß'),
+    ] {
+        assert_eq!(
+            de.typed(key(code), shift, false, caps),
+            Some(Typed::Character(expected))
+        );
+    }
+    assert_eq!(de.typed(key(0x0D), false, false, false), Some(Typed::Dead('\u{301}')));
+    assert_eq!(de.typed(key(0x3B), false, false, false), None);
 }

@@ -41,7 +41,7 @@ pub enum ToDaemon {
     Update {
         /// Number of the head.
         head: u32,
-        /// Comes back in [`ToGuest::Complete`]; counts up, and wraps.
+        /// Comes back in [`ToGuest::Complete`](super::ToGuest::Complete); counts up, and wraps.
         serial: u32,
         /// Left, top, width, height in pixels.
         rectangles: Vec<[u32; 4]>,
@@ -98,7 +98,7 @@ pub enum ToDaemon {
         /// Frames per second.
         rate: u32,
     },
-    /// [27]: the machine goes away.
+    /// `[27]`: the machine goes away.
     Shutdown,
     /// [32, serial, has text]: the guest copied something.
     ClipboardOffer(Offer),

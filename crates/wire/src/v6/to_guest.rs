@@ -94,7 +94,7 @@ pub enum ToGuest {
         /// Millimetres, 0 if not known.
         height_mm: u32,
     },
-    /// [57, rate, samples]: what a viewer says, as [`ToDaemon::SoundData`].
+    /// [57, rate, samples]: what a viewer says, as [`ToDaemon::SoundData`](super::ToDaemon::SoundData).
     MicrophoneData {
         /// Frames per second.
         rate: u32,

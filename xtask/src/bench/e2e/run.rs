@@ -114,6 +114,9 @@ pub fn run(plan: &Plan, mut tell: impl FnMut(&Figures)) -> Result<Vec<Figures>> 
     Ok(all)
 }
 
+/// Viewers that were too slow while their first pictures came go on alone for five seconds; then they share again.
+const TOGETHER: Duration = wait::seconds(8);
+
 /// The light viewers beside the one that is looked at; all have their picture.
 fn others(plan: &Plan, case: &Case, link: &Link, stage: &mut Stage) -> Result<Option<Process>> {
     let Some(count) = plan.viewers.checked_sub(1).filter(|count| *count > 0) else {
@@ -158,6 +161,9 @@ fn one(plan: &Plan, workload: Workload, link: &Link, stage: &mut Stage, client: 
         Ok((screen.whole(workload.strips()) == Some(0)).then_some(screen))
     })?;
     quiet(link)?;
+    if plan.viewers > 1 {
+        std::thread::sleep(TOGETHER);
+    }
     if matches!(workload, Workload::Echo | Workload::Busy) {
         return keys::run(plan, workload, link, stage, client, &screen);
     }

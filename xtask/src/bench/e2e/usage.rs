@@ -41,6 +41,17 @@ pub fn time_of_qemu(ids: &[u32]) -> Duration {
     time(&ids)
 }
 
+/// Processor time of the threads of process `id` that are called `name`.
+pub fn time_of_threads(id: u32, name: &str) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+    let stats = tasks.filter_map(|entry| stat(&entry.path().join("stat").to_string_lossy()));
+    let ticks: u64 = stats
+        .filter(|(own, _)| own == name)
+        .map(|(_, fields)| used(&fields))
+        .sum();
+    Duration::from_millis(ticks * 10)
+}
+
 /// Memory of these processes in KiB, shared pages by halves (PSS).
 ///
 /// # Errors
@@ -75,14 +86,6 @@ fn ticks(id: u32) -> u64 {
     let Some((name, fields)) = stat(&format!("/proc/{id}/stat")) else {
         return 0;
     };
-    let used = |fields: &[String]| -> u64 {
-        fields
-            .iter()
-            .skip(11)
-            .take(2)
-            .filter_map(|word| word.parse::<u64>().ok())
-            .sum()
-    };
     if !is_qemu(&name) {
         return used(&fields);
     }
@@ -96,6 +99,12 @@ fn ticks(id: u32) -> u64 {
         }
     }
     sum
+}
+
+/// Ticks in user and kernel mode.
+fn used(fields: &[String]) -> u64 {
+    let words = fields.iter().skip(11).take(2);
+    words.filter_map(|word| word.parse::<u64>().ok()).sum()
 }
 
 fn is_qemu(name: &str) -> bool {

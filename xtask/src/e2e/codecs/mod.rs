@@ -1,9 +1,11 @@
-//! `cargo xtask e2e codecs`: what the engine's encoders make, decoded by FreeRDP's own codecs, at strange sizes and over
-//! connections long enough for every cache to wrap. Needs no client and no display; `cargo test` has IronRDP's decoders.
+//! `cargo xtask e2e codecs`: what the engine's encoders make, decoded by FreeRDP's own codecs, sound by SoX, at strange
+//! sizes and over connections long enough for every cache to wrap. Needs no client and no display; `cargo test` has
+//! IronRDP's decoders.
 
 mod progressive;
+mod sound;
 
-use super::report::Suite;
+use super::report::{Suite, Wanted};
 use crate::peers_c;
 use anyhow::{Context, Result, bail, ensure};
 use freerdp::{Codec, FreeRdp};
@@ -26,9 +28,9 @@ mod pictures;
 ///
 /// # Errors
 /// When FreeRDP's library is missing or a case failed.
-pub fn run(only: Option<&str>) -> Result<()> {
+pub fn run(wanted: Wanted<'_>) -> Result<()> {
     let program = peers_c::freerdp_codecs()?;
-    let mut suite = Suite::new("codecs", only);
+    let mut suite = Suite::new("codecs", wanted);
     suite.case("clearcodec at strange sizes", |_| clear_sizes(&program));
     suite.case("clearcodec caches wrap around", |_| clear_wraps(&program));
     suite.case("clearcodec behind zgfx", |_| clear_and_zgfx(&program));
@@ -37,6 +39,7 @@ pub fn run(only: Option<&str>) -> Result<()> {
     suite.case("interleaved rle tiles", |_| rle_tiles(&program));
     suite.case("nscodec tiles", |_| nsc_tiles(&program));
     suite.case("remotefx tiles", |_| rfx_tiles(&program));
+    suite.case("adpcm", sound::adpcm);
     suite.finish()
 }
 

@@ -10,7 +10,7 @@ use super::client::{Client, Config, Kind};
 use super::daemon::Daemon;
 use super::process;
 use super::qemu::{PASSWORD, configure, serve};
-use super::report::{Case, Suite};
+use super::report::{Case, Suite, Wanted};
 use super::screen::Screen;
 use super::source::Source;
 use super::{vm, wait};
@@ -22,8 +22,8 @@ use std::process::Command;
 ///
 /// # Errors
 /// When a case fails.
-pub fn run(only: Option<&str>) -> Result<()> {
-    let mut suite = Suite::new("graphics", only);
+pub fn run(wanted: Wanted<'_>) -> Result<()> {
+    let mut suite = Suite::new("graphics", wanted);
     settle::cases(&mut suite);
     codecs::cases(&mut suite);
     viewers::cases(&mut suite);

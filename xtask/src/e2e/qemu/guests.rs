@@ -86,7 +86,13 @@ fn guest_case(case: &Case, qemu: Qemu, guest: &Guest, second: &Second) -> Result
 
 fn wait_until_up(vm: &mut Vm, guest: &Guest) -> Result<()> {
     match guest {
-        Guest::Kms(_) | Guest::KmsMouse(_) | Guest::Console | Guest::Typist(_) => {
+        Guest::Kms(_)
+        | Guest::KmsMouse(_)
+        | Guest::Console
+        | Guest::Typist(_)
+        | Guest::Shell
+        | Guest::Login
+        | Guest::Agent => {
             vm.wait_for(wait::seconds(120), "READY")?;
         }
         Guest::Memtest => drop(wait_for_dump(vm, 60, "memtest is blue", |picture| {
@@ -155,7 +161,7 @@ fn type_into(case: &Case, guest: &Guest, vm: &mut Vm, client: &mut Client) -> Re
             Ok("the shell's answer was read".to_owned())
         }
         Guest::Kms(_) | Guest::KmsMouse(_) => kms_input(case, vm, client),
-        Guest::Typist(_) => bail!("the session suite has cases for it"),
+        Guest::Typist(_) | Guest::Shell | Guest::Login | Guest::Agent => bail!("other suites have cases for it"),
         Guest::Installer => {
             let before = vm.screendump()?;
             client.display.keys(&["Down", "Down", "Down"])?;

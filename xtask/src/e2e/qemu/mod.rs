@@ -11,7 +11,7 @@ use super::client::{Client, Config, Kind};
 use super::clients::{Fidelity, compare};
 use super::daemon::{Daemon, add_user};
 use super::picture::Picture;
-use super::report::{Case, Suite};
+use super::report::{Case, Suite, Wanted};
 use super::vm::Vm;
 use super::wait;
 use anyhow::Result;
@@ -24,8 +24,8 @@ use std::process::Command;
 ///
 /// # Errors
 /// When a case fails.
-pub fn run(only: Option<&str>) -> Result<()> {
-    let mut suite = Suite::new("qemu", only);
+pub fn run(wanted: Wanted<'_>) -> Result<()> {
+    let mut suite = Suite::new("qemu", wanted);
     guests::cases(&mut suite);
     routing::cases(&mut suite);
     robust::cases(&mut suite);
@@ -49,7 +49,7 @@ rights = ["view"]
 "#;
 
 /// Writes a configuration that discovers the machines of the case, and its users.
-pub(super) fn configure(case: &Case, more: &str) -> Result<PathBuf> {
+pub(crate) fn configure(case: &Case, more: &str) -> Result<PathBuf> {
     let path = case.folder.join("rdpmux.toml");
     let mut text = String::from("listen = \"127.0.0.1:0\"\nserver_names = [\"consoles.example\"]\n");
     writeln!(text, "state_dir = {:?}", case.folder.join("state"))?;
@@ -64,7 +64,7 @@ pub(super) fn configure(case: &Case, more: &str) -> Result<PathBuf> {
 }
 
 /// Starts the daemon on a configuration.
-pub(super) fn serve(case: &Case, config: &PathBuf, environment: &[(&str, &str)]) -> Result<Daemon> {
+pub(crate) fn serve(case: &Case, config: &PathBuf, environment: &[(&str, &str)]) -> Result<Daemon> {
     let mut command = Command::new(super::daemon::program());
     command
         .args(["serve", "--json", "--config"])

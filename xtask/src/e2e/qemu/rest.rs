@@ -21,6 +21,10 @@ pub fn cases(suite: &mut Suite) {
 const SIZE: (usize, usize) = (1280, 800);
 /// How long processor time is measured.
 const MEASURED: Duration = wait::seconds(5);
+/// Frames that a guest draws in that time even on a busy machine; 20 a second are asked for.
+const LEAST: u32 = 5;
+/// The guest is stopped, so a display that does not wake shows nothing, ever; one that does, within 0.3 s on a quiet machine.
+const LATEST: Duration = wait::seconds(10);
 /// Levels of a channel by which a first painting may be off.
 const ROUGH: u32 = 32;
 /// What the daemon's log says.
@@ -48,7 +52,7 @@ fn rests(case: &Case, qemu: Qemu) -> Result<String> {
     let grace = left.elapsed();
     let (resting, frames) = load(&mut vm)?;
     ensure!(
-        frames > 20,
+        frames >= LEAST,
         "the guest drew only {frames} frames while its display rested"
     );
     let sockets_resting = sockets(&vm)?;
@@ -74,7 +78,7 @@ fn rests(case: &Case, qemu: Qemu) -> Result<String> {
     }
     let (right, _) = pictures.first().context("no picture")?;
     ensure!(
-        *right < wait::seconds(1),
+        *right < LATEST,
         "the first picture came {} ms after the join",
         right.as_millis()
     );

@@ -1,15 +1,14 @@
 //! The clipboard between two FreeRDP clients, each on a screen of its own, and a guest with an agent; policy; pasting as
 //! typing into a console that has none. What is copied and pasted in the clients goes through xclip.
 //!
-//! The guest's agent is our own (`guests/kms`), not spice-vdagent, whose desktop would take minutes to boot: it speaks the
-//! same protocol to QEMU, the rule for serials included. Files between clients are shown by unit tests of the hub only:
-//! FreeRDP's Linux clients take files through FUSE, which test machines do not have.
+//! The guest's agent is our own here (`guests/kms`): it watches the rule for serials. `agent` has SPICE's, `files` what is
+//! no text.
 
 use crate::e2e::client::{Client, Kind};
 use crate::e2e::daemon::Daemon;
 use crate::e2e::display::Display;
 use crate::e2e::qemu::{PASSWORD, configure, serve, viewer};
-use crate::e2e::report::{Case, Suite};
+use crate::e2e::report::{Case, Named, Suite};
 use crate::e2e::vm::{Guest, Qemu, Vm};
 use crate::e2e::{process, wait};
 use anyhow::{Result, ensure};
@@ -25,11 +24,15 @@ pub fn cases(suite: &mut Suite) {
         });
     }
     suite.case("clipboard with a guest", guest);
-    suite.case("paste as typing", typing);
+    let pastes = ["us", "us-intl", "fr"].map(|keyboard| -> Named<'_> {
+        let name = format!("paste as typing, {keyboard}");
+        (name, Box::new(move |case| typing(case, keyboard)))
+    });
+    suite.together(pastes.into());
 }
 
-const MACHINE: &str = "web1";
-const AGENT: [&str; 6] = [
+pub(super) const MACHINE: &str = "web1";
+pub(super) const AGENT: [&str; 6] = [
     "-chardev",
     "qemu-vdagent,id=vd,name=vdagent,clipboard=on",
     "-device",
@@ -38,7 +41,7 @@ const AGENT: [&str; 6] = [
     "virtserialport,chardev=vd,name=com.redhat.spice.0",
 ];
 
-/// carol may bring in and not take out.
+/// carol may bring text in, dave everything, and neither may take anything out.
 const ONE_WAY: &str = r#"
 [[grant]]
 users = ["carol"]
@@ -46,15 +49,21 @@ vms = ["*"]
 rights = ["control"]
 clipboard = "in"
 clipboard_kinds = ["text"]
+
+[[grant]]
+users = ["dave"]
+vms = ["*"]
+rights = ["control"]
+clipboard = "in"
 "#;
 
 /// What somebody copied on a screen; it is offered as long as this lives.
-struct Copied {
+pub(in crate::e2e) struct Copied {
     _xclip: process::Process,
 }
 
 impl Copied {
-    fn new(case: &Case, display: &Display, kind: &str, content: &[u8]) -> Result<Self> {
+    pub(in crate::e2e) fn new(case: &Case, display: &Display, kind: &str, content: &[u8]) -> Result<Self> {
         let number = display.name().trim_start_matches(':').to_owned();
         let file = case.folder.join(format!("copied-{number}"));
         fs::write(&file, content)?;
@@ -73,7 +82,7 @@ impl Copied {
 }
 
 /// What would be pasted on a screen.
-fn pasted(display: &Display, kind: &str) -> Vec<u8> {
+pub(super) fn pasted(display: &Display, kind: &str) -> Vec<u8> {
     let mut xclip = Command::new("timeout");
     xclip
         .args(["5", "xclip", "-out", "-selection", "clipboard", "-target", kind])
@@ -81,7 +90,7 @@ fn pasted(display: &Display, kind: &str) -> Vec<u8> {
     xclip.output().map(|output| output.stdout).unwrap_or_default()
 }
 
-fn wait_for_pasted(client: &Client, kind: &str, content: &[u8]) -> Result<()> {
+pub(in crate::e2e) fn wait_for_pasted(client: &Client, kind: &str, content: &[u8]) -> Result<()> {
     let what = format!("{kind} of {} bytes can be pasted", content.len());
     wait::for_true(
         wait::seconds(20),
@@ -90,16 +99,18 @@ fn wait_for_pasted(client: &Client, kind: &str, content: &[u8]) -> Result<()> {
     )
 }
 
-fn connect(case: &Case, name: &str, daemon: &Daemon, user: &str, kind: Kind) -> Result<Client> {
+pub(super) fn connect(case: &Case, name: &str, daemon: &Daemon, user: &str, kind: Kind) -> Result<Client> {
     let mut client = viewer(case, name, daemon, user, kind, &["+clipboard"])?;
     client.wait_for_any(&case.folder, wait::seconds(30), (1280, 800))?;
     Ok(client)
 }
 
-/// A configuration with carol in it.
-fn configuration(case: &Case, more: &str) -> Result<PathBuf> {
+/// A configuration with carol and dave in it.
+pub(super) fn configuration(case: &Case, more: &str) -> Result<PathBuf> {
     let config = configure(case, &format!("{more}{ONE_WAY}"))?;
-    crate::e2e::daemon::add_user(&config, "carol", PASSWORD)?;
+    for user in ["carol", "dave"] {
+        crate::e2e::daemon::add_user(&config, user, PASSWORD)?;
+    }
     Ok(config)
 }
 
@@ -117,7 +128,7 @@ fn between(case: &Case, kind: Kind) -> Result<String> {
     let _back = Copied::new(case, &bob.display, "UTF8_STRING", long.as_bytes())?;
     wait_for_pasted(&alice, "UTF8_STRING", long.as_bytes())?;
     drop(copied);
-    let picture = bitmap();
+    let picture = bitmap(0);
     let _picture = Copied::new(case, &alice.display, "image/bmp", &picture)?;
     wait::for_true(wait::seconds(20), "the picture can be pasted", || {
         Ok(has_same_pixels(&pasted(&bob.display, "image/bmp"), &picture))
@@ -188,33 +199,40 @@ fn guest(case: &Case) -> Result<String> {
     Ok("text both ways, twice, no grab with a wrong serial".to_owned())
 }
 
-fn typing(case: &Case) -> Result<String> {
-    let config = configuration(case, "")?;
+/// Into a Linux console with Debian's own table of the keyboard, loaded by its own program.
+fn typing(case: &Case, keyboard: &'static str) -> Result<String> {
+    // Without a word about the guest's keyboard it is taken to be the client's.
+    let settings = match keyboard {
+        "us" => String::new(),
+        _ => format!("layout = {keyboard:?}\n"),
+    };
+    let config = configuration(case, &settings)?;
     let daemon = serve(case, &config, &[])?;
-    let mut vm = Vm::start(case, MACHINE, Qemu::V10, &Guest::Console, &[])?;
+    let mut vm = Vm::start(case, MACHINE, Qemu::V10, &Guest::Typist(keyboard), &[])?;
     daemon.wait_for_machine(MACHINE)?;
     vm.wait_for(wait::seconds(120), "READY")?;
     let alice = connect(case, "alice", &daemon, "alice", Kind::FreeRdp2)?;
-    // The console's shell sends what is typed to us.
-    alice.display.type_text("cat > /dev/ttyS0")?;
-    alice.display.keys(&["Return"])?;
-    let text = lines();
+    let text = lines(keyboard);
     let _copied = Copied::new(case, &alice.display, "UTF8_STRING", text.as_bytes())?;
     let started = std::time::Instant::now();
     std::thread::sleep(std::time::Duration::from_secs(1));
     alice.display.keys(&["ctrl+alt+shift+v"])?;
-    let tail = |vm: &Vm| {
+    let typed = |vm: &Vm| {
         let said = vm.serial().replace('\r', "");
-        said.split_once("READY\n")
-            .map_or_else(String::new, |(_, typed)| typed.to_owned())
+        let lines = said.lines().filter_map(|line| line.strip_prefix("LINE "));
+        lines.fold(String::new(), |all, line| all + line + "\n")
     };
-    wait::for_true(wait::seconds(120), "2000 characters arrive in the guest", || {
+    wait::for_true(wait::seconds(150), "all that is pasted arrives in the guest", || {
         vm.process.check()?;
-        Ok(tail(&vm).len() >= text.len())
+        Ok(typed(&vm).lines().count() >= text.lines().count())
     })?;
-    let arrived = tail(&vm);
+    let arrived = typed(&vm);
     fs::write(case.folder.join("typed.txt"), &arrived)?;
-    ensure!(arrived.starts_with(&text), "the guest read another text: see typed.txt");
+    fs::write(case.folder.join("pasted.txt"), &text)?;
+    ensure!(
+        arrived == text,
+        "the guest read another text: typed.txt is not pasted.txt"
+    );
     Ok(format!(
         "{} characters, every one right, in {:.0} s",
         text.chars().count(),
@@ -222,15 +240,31 @@ fn typing(case: &Case) -> Result<String> {
     ))
 }
 
-/// 2000 characters with every sign of a US keyboard.
-fn lines() -> String {
-    let signs: String = (' '..='~').collect();
-    let line = format!("{signs}abcd\n");
-    line.repeat(20)
+/// All signs of ASCII, and what a keyboard has besides, by keys of its own and by dead ones: 2,000 characters, and on a US
+/// keyboard, which has nothing else, 300.
+fn lines(keyboard: &str) -> String {
+    let ascii: String = (' '..='~').collect();
+    let line = match keyboard {
+        // Quotation marks, grave, circumflex and tilde are dead keys.
+        "us-intl" => format!("{ascii}àèìòù ÀÈÌÒÙ âêîôû ÂÊÎÔÛ ëïÿ ËÏ ãõ ÃÕ ñÑ íúÍÚ ¡¿€® \"a\" 'e' `i` ^o^ ~n~"),
+        // Debian's table has the grave as a dead key, for Windows it is one, X types it at once.
+        "fr" => format!(
+            "{}éèàçù§°µ£€ âêîôû ÂÊÎÔÛ äëïöüÿ ÄËÏÖÜ ^ {{[|\\^@]}}#~ l'été où ça naît",
+            ascii.replace('`', "")
+        ),
+        _ => ascii,
+    };
+    let count = if keyboard == "us" { 300 } else { 2000 };
+    let mut text = String::new();
+    while text.chars().count() < count {
+        text += &line;
+        text.push('\n');
+    }
+    text
 }
 
-/// A bitmap of 40 by 30 pixels as X clients offer it.
-fn bitmap() -> Vec<u8> {
+/// A bitmap of 40 by 30 pixels as X clients offer it; another one for each `seed`.
+pub(super) fn bitmap(seed: u32) -> Vec<u8> {
     let (width, height) = (40u32, 30u32);
     let size = width * height * 4;
     let mut out = b"BM".to_vec();
@@ -241,11 +275,11 @@ fn bitmap() -> Vec<u8> {
     for word in [0, size, 2835, 2835, 0, 0] {
         out.extend_from_slice(&u32::to_le_bytes(word));
     }
-    out.extend((0..size).map(|at| (at * 7 % 251) as u8));
+    out.extend((0..size).map(|at| ((at + seed) * 7 % 251) as u8));
     out
 }
 
 /// Headers may be written anew on the way.
-fn has_same_pixels(found: &[u8], wanted: &[u8]) -> bool {
+pub(super) fn has_same_pixels(found: &[u8], wanted: &[u8]) -> bool {
     found.len() >= wanted.len() && found.ends_with(&wanted[54..])
 }

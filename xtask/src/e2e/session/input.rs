@@ -369,6 +369,11 @@ fn latency(case: &Case) -> Result<String> {
         std::thread::sleep(GAP);
         hands.tap(0, END.0)?;
     }
+    wait::for_true(wait::seconds(20), "the daemon has given all keys to QEMU", || {
+        let log = daemon.process.output();
+        Ok(log.matches("a step went to qemu").count() >= 2 * KEYS)
+    })?;
+    // QEMU says nothing of what it took while it runs.
     std::thread::sleep(Duration::from_secs(1));
     let written = hands.written()?;
     // QEMU writes the rest of its trace when it ends.

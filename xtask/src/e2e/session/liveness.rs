@@ -5,6 +5,7 @@ use super::proxy::{Cut, Proxy};
 use crate::e2e::client::{Client, Config, Kind};
 use crate::e2e::clients::demo;
 use crate::e2e::daemon::{self, Daemon};
+use crate::e2e::process;
 use crate::e2e::qemu::{PASSWORD, configure, serve};
 use crate::e2e::report::{Case, Suite};
 use crate::e2e::text::Font;
@@ -14,6 +15,7 @@ use crate::steps;
 use anyhow::{Context, Result, ensure};
 use embedded_graphics::mono_font::ascii::FONT_10X20;
 use ironrdp_pdu::rdp::session_info::ServerAutoReconnect;
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -24,7 +26,9 @@ pub fn cases(suite: &mut Suite) {
         cut_links(case)
     });
     suite.case("a replayed reconnect cookie is refused", replays);
+    suite.case("who comes back to a full daemon gets its place", full);
     suite.case("heartbeats when nothing moves", heartbeats);
+    suite.case("clients without auto-detection answer echoes", echoes);
     suite.case("clients are told why they are disconnected", reasons);
 }
 
@@ -149,6 +153,26 @@ fn replays(case: &Case) -> Result<String> {
     Ok("refused from another address, for another user, forged, foreign and used; taken once from its owner without a password".to_owned())
 }
 
+/// The old session does not know that its client is gone, and has the only place.
+fn full(case: &Case) -> Result<String> {
+    let config = configure(case, "[limits]\nsessions = 1\n")?;
+    let daemon = serve(case, &config, &[])?;
+    let _vm = Vm::start(case, "web1", Qemu::V7, &Guest::Grub, &[])?;
+    daemon.wait_for_machine("web1")?;
+    let alice = "alice#web1";
+    let lost = log_in(&daemon.address, HERE, (alice, PASSWORD), None)?;
+    let bob = || log_in(&daemon.address, HERE, ("bob#web1", PASSWORD), None);
+    ensure!(bob().is_err(), "there was a second place");
+    let began = Instant::now();
+    let back = log_in(&daemon.address, HERE, (alice, ""), Some(&lost.cookie)).context("with the cookie")?;
+    let took = began.elapsed();
+    ensure!(bob().is_err(), "there was a second place afterwards");
+    let refused = daemon.process.output().matches("too many sessions").count();
+    ensure!(refused == 2, "{refused} logins were refused");
+    drop((lost, back));
+    Ok(format!("after {:.1} s; others are refused", took.as_secs_f64()))
+}
+
 /// A desktop on which nothing moves: the client hears that the server lives.
 fn heartbeats(case: &Case) -> Result<String> {
     let daemon = Daemon::start(&case.folder, &["demo", "--json", "--still", "--listen", "127.0.0.1:0"])?;
@@ -169,6 +193,44 @@ fn heartbeats(case: &Case) -> Result<String> {
         Ok(client.process.output().contains(beat))
     })?;
     Ok("FreeRDP 3 hears a heartbeat after 5 s of silence".to_owned())
+}
+
+/// The round trip of a client that is told not to measure its link is asked for through its channel `ECHO`.
+fn echoes(case: &Case) -> Result<String> {
+    let mut command = Command::new(daemon::program());
+    command.args(["demo", "--json", "--listen", "127.0.0.1:0"]);
+    command.env("RUST_LOG", "info,rdpmux_rdp::session::echo=trace");
+    let daemon = Daemon::start_command(&case.folder, &mut command)?;
+    let desktop = daemon.desktop("north")?;
+    let answers = || daemon.process.output().matches("echo answered").count();
+    // No option of theirs switches the detection off, only a file does, in which FreeRDP 2 takes each setting for the other.
+    let without2 = "connection type:i:6\nnetworkautodetect:i:1\nbandwidthautodetect:i:0\n";
+    let without3 = "networkautodetect:i:0\nbandwidthautodetect:i:0\n";
+    for (name, kind, settings) in [
+        ("freerdp2", Kind::FreeRdp2, without2),
+        ("freerdp3", Kind::FreeRdp3, without3),
+    ] {
+        let file = case.folder.join(format!("{name}.rdp"));
+        fs::write(&file, settings)?;
+        let config = Config {
+            kind,
+            address: &daemon.address,
+            user: &desktop.login(),
+            password: &desktop.password,
+            size: SIZE,
+            more: &["/gfx", "/echo"],
+            host: None,
+        };
+        let before = answers();
+        let mut client = Client::start_in(&case.folder, name, &config, |command| {
+            process::with_first(&file, command)
+        })?;
+        wait::for_true(wait::seconds(20), &format!("{name} answers an echo"), || {
+            client.process.check()?;
+            Ok(answers() > before)
+        })?;
+    }
+    Ok("FreeRDP 2 and 3 do".to_owned())
 }
 
 /// How long nothing may be typed in this case.

@@ -1,8 +1,10 @@
 //! Suite `session`: what a session carries besides pictures, between real QEMUs, real guests and real clients. One file
 //! per part; this one is the list.
 
-mod clipboard;
+mod agent;
+pub(super) mod clipboard;
 mod commands;
+mod files;
 mod hands;
 mod input;
 mod light_login;
@@ -10,21 +12,23 @@ mod liveness;
 mod monitors;
 mod proxy;
 mod sound;
-mod tone;
+pub(super) mod tone;
 
-use super::report::Suite;
+use super::report::{Suite, Wanted};
 use anyhow::Result;
 
 /// Runs the suite.
 ///
 /// # Errors
 /// When a case fails.
-pub fn run(only: Option<&str>) -> Result<()> {
-    let mut suite = Suite::new("session", only);
+pub fn run(wanted: Wanted<'_>) -> Result<()> {
+    let mut suite = Suite::new("session", wanted);
     liveness::cases(&mut suite);
     commands::cases(&mut suite);
     monitors::cases(&mut suite);
     clipboard::cases(&mut suite);
+    agent::cases(&mut suite);
+    files::cases(&mut suite);
     sound::cases(&mut suite);
     input::cases(&mut suite);
     suite.finish()

@@ -5,13 +5,14 @@
 
 use super::tone::Tone;
 use crate::e2e::client::{Client, Config, Kind};
-use crate::e2e::daemon::Daemon;
+use crate::e2e::daemon::{self, Daemon};
 use crate::e2e::light;
 use crate::e2e::process::{self, Process};
 use crate::e2e::qemu::{PASSWORD, configure, serve};
 use crate::e2e::report::{Case, Suite};
 use crate::e2e::vm::{Guest, Vm};
 use crate::e2e::wait;
+use crate::steps;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::fs;
@@ -39,7 +40,8 @@ struct Stage {
 
 impl Stage {
     fn start(case: &Case) -> Result<Self> {
-        let config = configure(case, "")?;
+        let socket = admin_socket(case);
+        let config = configure(case, &format!("admin_socket = {socket:?}\n"))?;
         let text = fs::read_to_string(&config)?;
         fs::write(
             &config,
@@ -281,6 +283,10 @@ fn microphone(case: &Case) -> Result<String> {
     stage.press("f10")?;
     stage.vm.wait_for(wait::seconds(20), "RECORDING")?;
     stage.wait_for_log("hears this client's microphone", 1)?;
+    ensure!(
+        is_listed_as_heard(case)?,
+        "`rdpmux sessions` does not say whose microphone is heard"
+    );
     let heard = wait::until(wait::seconds(30), "the guest hears the tone", || {
         client.process.check()?;
         stage.vm.process.check()?;
@@ -297,10 +303,25 @@ fn microphone(case: &Case) -> Result<String> {
     stage.press("f10")?;
     stage.vm.wait_for(wait::seconds(10), "RECORDED")?;
     stage.wait_for_log("the microphone is closed", 1)?;
+    ensure!(
+        !is_listed_as_heard(case)?,
+        "`rdpmux sessions` says that the microphone is still heard"
+    );
     client.process.check()?;
     Ok(format!(
         "the guest heard {HERTZ} Hz in {heard} quarters of a second; closed when it stopped to record"
     ))
+}
+
+fn admin_socket(case: &Case) -> PathBuf {
+    case.sockets.path().join("admin.sock")
+}
+
+/// Whether the operator sees that the machine hears a microphone.
+fn is_listed_as_heard(case: &Case) -> Result<bool> {
+    let mut command = Command::new(daemon::program());
+    command.args(["sessions", "--json", "--socket"]).arg(admin_socket(case));
+    Ok(steps::output(&mut command)?.contains("\"microphone\":true"))
 }
 
 /// Whether the guest heard the tone, within 2 %: its clock is 8 kHz.

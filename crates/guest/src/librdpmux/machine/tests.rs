@@ -264,14 +264,14 @@ async fn the_rate_is_told_when_viewers_come_and_go() {
     let rig = rig().await;
     let guest = rig.start(registration(5)).await;
     rig.memory(&[1; 64 * 64 * 4]);
-    guest.port.audience.send_replace(Audience::Viewers(0));
+    guest.port.audience.send_replace(Audience::NONE);
     let mut five = rig.five().await;
     five.switch(format::X8R8G8B8, 64, 64).await;
     assert_eq!(five.answer().await, (true, 1));
-    guest.port.audience.send_replace(Audience::Viewers(1));
+    guest.port.audience.send_replace(Audience::new(1, 40));
     let (success, rate) = five.answer().await;
     assert!(success && rate > 1);
-    guest.port.audience.send_replace(Audience::Viewers(0));
+    guest.port.audience.send_replace(Audience::NONE);
     assert_eq!(five.answer().await, (true, 1));
 }
 

@@ -1,7 +1,7 @@
 //! Sound of a QEMU: a listener for what the machine plays and, while somebody offers a microphone, one for what it
 //! records. Each has a thread that answers from memory, as QEMU's main loop waits for it.
 //!
-//! QEMU 7.2 crashes on either registration over a peer-to-peer connection; [`super::attach`] keeps it from here.
+//! QEMU 7.2 crashes on either registration over a peer-to-peer connection; `super::attach` keeps it from here.
 
 mod call;
 mod line;

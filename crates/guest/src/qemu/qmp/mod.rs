@@ -2,6 +2,7 @@
 //!
 //! A QMP server serves one client. A further one can connect but is never greeted, so every step has a time limit.
 
+mod control;
 mod line;
 
 use std::collections::VecDeque;
@@ -18,11 +19,15 @@ use tokio::time::timeout;
 
 pub use line::{Line, MAX_LINE, NotQmp, Version, parse};
 
+pub(super) use control::{Control, Turn};
+
+use super::monitor;
 use crate::port::Notice;
 
 /// Longest wait for the greeting, and for the answer to a command.
 const GREETING_TIME: Duration = Duration::from_secs(2);
 const ANSWER_TIME: Duration = Duration::from_secs(20);
+const HUMAN_TIME: Duration = Duration::from_secs(600);
 /// Events kept between a command and its answer; older ones are dropped.
 const KEPT_EVENTS: usize = 64;
 
@@ -89,6 +94,11 @@ impl Qmp {
         Ok(qmp)
     }
 
+    /// The process that made the socket, if it can be told.
+    fn peer(&self) -> Option<i32> {
+        self.socket.peer_cred().ok()?.pid()
+    }
+
     /// QEMU's version.
     pub(super) fn version(&self) -> Version {
         self.version
@@ -107,7 +117,13 @@ impl Qmp {
         descriptor: Option<BorrowedFd<'_>>,
     ) -> Result<Value, QmpError> {
         let text = format!("{}\n", json!({ "execute": command, "arguments": arguments }));
-        let answer = timeout(ANSWER_TIME, async {
+        // A person may ask for what takes long, such as a snapshot.
+        let patience = if command == monitor::HUMAN {
+            HUMAN_TIME
+        } else {
+            ANSWER_TIME
+        };
+        let answer = timeout(patience, async {
             self.send(text.as_bytes(), descriptor).await?;
             loop {
                 match self.line().await? {

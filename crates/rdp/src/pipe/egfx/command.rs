@@ -1,5 +1,7 @@
 //! One command of a frame as graphics messages ([MS-RDPEGFX] 2.2.2). Everything was checked before.
 
+use std::collections::BTreeSet;
+
 use rdpmux_model::{Client, Color, FrameCommand, FrameId, Point, Rect, Size, TilePayload};
 
 use super::message::{
@@ -20,6 +22,7 @@ const CODEC_CAPROGRESSIVE: u16 = 0x9;
 pub(super) struct Commands<'a> {
     pub(super) plain: &'a mut Vec<u8>,
     pub(super) coders: &'a mut Coders,
+    pub(super) held: &'a mut BTreeSet<u16>,
     pub(super) surface: &'a mut Surface,
     pub(super) videos: &'a Videos,
     pub(super) progressive: bool,
@@ -44,10 +47,10 @@ impl Commands<'_> {
             FrameCommand::Clear { rect, pixels } => self.clear(*rect, pixels),
             FrameCommand::CacheStore { rect, slot, key } => self.cache_store(*rect, *slot, *key),
             FrameCommand::CacheShow { slot, at, .. } => self.cache_show(*slot, at),
-            FrameCommand::CacheEvict { slot } => message(self.plain, EVICT_CACHE_ENTRY, |out| {
-                words(out, [*slot]);
-                Ok(())
-            }),
+            FrameCommand::CacheEvict { slot } => match self.held.remove(slot) {
+                true => evict(self.plain, *slot),
+                false => Ok(()),
+            },
             FrameCommand::Video { rect, regions, stream } => {
                 let picture = Picture {
                     rect: *rect,
@@ -104,6 +107,9 @@ impl Commands<'_> {
 
     fn cache_store(&mut self, rect: Rect<Client>, slot: u16, key: u64) -> Result<(), FrameError> {
         let e = edges(rect, self.surface.size)?;
+        if !self.held.insert(slot) {
+            evict(self.plain, slot)?;
+        }
         message(self.plain, SURFACE_TO_CACHE, |out| {
             words(out, [self.surface.id]);
             out.extend_from_slice(&key.to_le_bytes());
@@ -143,4 +149,12 @@ impl Commands<'_> {
             rfx::message(out, size, frame.0, tiles)
         })
     }
+}
+
+/// `RDPGFX_EVICT_CACHE_ENTRY_PDU` ([MS-RDPEGFX] 2.2.2.8).
+pub(super) fn evict(out: &mut Vec<u8>, slot: u16) -> Result<(), FrameError> {
+    message(out, EVICT_CACHE_ENTRY, |out| {
+        words(out, [slot]);
+        Ok(())
+    })
 }

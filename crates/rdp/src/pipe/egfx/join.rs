@@ -1,11 +1,12 @@
 //! One stream for several clients that are in step, and how a client comes to it or leaves it.
 //!
 //! Whoever is in has the same surfaces under the same numbers. A joiner's history, caches and count of ClearCodec
-//! messages are others than those of the stream, so the stream refers to nothing before the joining, and the joiner is
-//! brought to the stream's count.
+//! messages are others than those of the stream, so the stream refers to nothing before the joining, all caches are emptied, and
+//! the joiner is brought to the stream's count.
 
 use rdpmux_model::Size;
 
+use super::command::evict;
 use super::message::wire_to_surface;
 use super::{Egfx, Layout, Sink, video};
 use crate::pipe::edges;
@@ -31,6 +32,7 @@ impl Egfx {
             layout: self.layout.clone(),
             videos: self.videos.clone(),
             cache_reply: None,
+            held: self.held.clone(),
             plain: Vec::new(),
             packed: Vec::new(),
         }
@@ -50,6 +52,8 @@ impl Egfx {
 
     /// Ends what only the clients of this stream so far have. What comes after is for a joiner as well.
     pub(in crate::pipe) fn forget(&mut self, sink: Sink<'_>) {
+        self.plain.clear();
+        self.reply();
         self.part(sink);
         self.coders.bulk.forget();
         if let Some(raster) = &mut self.coders.raster {
@@ -82,9 +86,12 @@ impl Egfx {
         self.part(sink);
     }
 
-    /// Deletes the surfaces of videos, which others do not have, and sends what there is to send.
+    /// Deletes the surfaces of videos and empties the cache, since others do not have the same, and sends what there is to send.
     fn part(&mut self, sink: Sink<'_>) {
         self.videos.clear(&mut self.plain);
+        for slot in std::mem::take(&mut self.held) {
+            evict(&mut self.plain, slot).expect("a slot is a word");
+        }
         if !self.plain.is_empty() {
             self.flush(sink);
         }

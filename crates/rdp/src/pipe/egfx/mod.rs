@@ -9,6 +9,8 @@ mod layout;
 mod message;
 mod video;
 
+use std::collections::BTreeSet;
+
 use ironrdp_egfx::pdu as gfx;
 use rdpmux_model::{EncodedFrame, FrameCommand, FrameId};
 
@@ -44,6 +46,8 @@ pub(crate) struct Egfx {
     videos: Videos,
     /// The answer to a cache offer, which goes out before the next frame.
     cache_reply: Option<Vec<u16>>,
+    /// Cache slots that hold something. FreeRDP ends a session in which another one is evicted.
+    held: BTreeSet<u16>,
     /// Messages of the frame in hand that are not compressed yet, and their compressed form; kept for their memory.
     plain: Vec<u8>,
     packed: Vec<u8>,
@@ -62,6 +66,7 @@ impl Egfx {
             layout: Layout::default(),
             videos: Videos::default(),
             cache_reply: None,
+            held: BTreeSet::new(),
             plain: Vec::new(),
             packed: Vec::new(),
         }
@@ -138,6 +143,7 @@ impl Egfx {
             Commands {
                 plain: &mut self.plain,
                 coders: &mut self.coders,
+                held: &mut self.held,
                 surface: &mut self.layout.surfaces[index],
                 videos: &self.videos,
                 progressive: self.caps.progressive,
@@ -154,6 +160,7 @@ impl Egfx {
     /// Answers a cache offer, if there is an answer.
     fn reply(&mut self) {
         if let Some(cache_slots) = self.cache_reply.take() {
+            self.held.extend(&cache_slots);
             let reply = gfx::CacheImportReplyPdu { cache_slots };
             control(&mut self.plain, &gfx::GfxPdu::CacheImportReply(reply));
         }

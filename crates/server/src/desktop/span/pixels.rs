@@ -11,6 +11,7 @@ use rdpmux_rdp::Monitor;
 use tokio::sync::watch;
 
 use super::super::heads::{Heads, Member};
+use super::super::onlookers::Look;
 use super::{Monitors, Place, monitors, place};
 
 /// One head of the span.
@@ -25,23 +26,6 @@ struct Head {
     is_gone: bool,
     /// While somebody looks at the span.
     look: Option<Look>,
-}
-
-/// Somebody looks at a head.
-struct Look(watch::Sender<Audience>);
-
-impl Look {
-    fn at(head: &Member) -> Self {
-        head.audience
-            .send_modify(|audience| *audience = audience.with_one_more());
-        Self(head.audience.clone())
-    }
-}
-
-impl Drop for Look {
-    fn drop(&mut self) {
-        self.0.send_modify(|audience| *audience = audience.with_one_less());
-    }
 }
 
 /// The span's writing side.
@@ -193,14 +177,14 @@ impl Pixels {
         self.look();
     }
 
-    /// Lets the heads know whether anybody looks.
+    /// Lets the heads know whether anybody looks, and how fast.
     fn look(&mut self) {
-        let looks = self.audience.borrow_and_update().is_there();
+        let audience = *self.audience.borrow_and_update();
         for head in &mut self.parts {
-            match (looks, &head.look) {
-                (true, None) => head.look = Some(Look::at(&head.member)),
-                (false, Some(_)) => head.look = None,
-                _ => {}
+            match &mut head.look {
+                _ if !audience.is_there() => head.look = None,
+                None => head.look = Some(head.member.onlookers.look(audience.rate())),
+                Some(look) => look.set_rate(audience.rate()),
             }
         }
     }

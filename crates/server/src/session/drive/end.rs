@@ -90,3 +90,11 @@ impl fmt::Display for End {
         }
     }
 }
+
+/// Many clients close the socket without TLS's `close_notify`.
+pub(super) fn is_goodbye(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
+}

@@ -46,6 +46,7 @@ impl Drive {
 
     pub(super) fn on_progress(&mut self) {
         let (now, written) = (Instant::now(), self.outbox.written());
+        self.meter.note(written, self.pacer.stats().min_round_trip);
         for frame in self.unacknowledged.iter_mut().filter(|frame| frame.end <= written) {
             frame.delivered.get_or_insert(now);
         }
@@ -58,10 +59,17 @@ impl Drive {
             follow.frame(made, &mut out);
         }
         let Some(id) = made.id else { return self.push(out) };
+        self.meter.count_frame();
         let now = Instant::now();
         self.gauge.tell(now, self.acknowledges, &mut self.pacer);
         self.pacer.on_sent(now.into_std(), id, out.len());
         let rate = self.pacer.link_rate();
+        match made.raw {
+            Some(_) if made.is_whole => self.tempo.on_picture(now.into_std()),
+            Some(_) => self.tempo.on_part(now.into_std()),
+            // What nobody waits for goes only when there is nothing else.
+            None => self.tempo.on_current(now.into_std()),
+        }
         if let Some(raw) = made.raw {
             self.changed_at = now;
             self.quality.note(now.into_std(), raw, out.len(), rate);
@@ -88,7 +96,10 @@ impl Drive {
             match next {
                 Next::Frame(made) => self.send(&made)?,
                 Next::Wait => return Ok(()),
-                Next::Nothing => return self.join(),
+                Next::Nothing => {
+                    self.tempo.on_current(Instant::now().into_std());
+                    return self.join();
+                }
                 Next::Resize(size) => return self.reactivate(size),
                 Next::Failed(error) => return Err(End::Bug(error)),
             }

@@ -9,9 +9,12 @@
 
 mod clipboard;
 mod end;
+mod extras;
 mod frames;
 mod layout;
 mod sound;
+mod state;
+mod streams;
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use rdpmux_engine::{Pacer, PacerConfig, Quality, Readiness};
+use rdpmux_engine::{Pacer, PacerConfig, Quality, Readiness, Tempo};
 use rdpmux_model::{Generation, HeadState, InputEvent, SessionId, Size, TouchPhase};
 use rdpmux_rdp::{CacheOffer, CloseReason, ReconnectCookie, Session, SessionEvent};
 use tokio::io::{AsyncReadExt, ReadHalf};
@@ -30,18 +33,20 @@ use crate::clipboard::{ClipboardSeat, Notice};
 use crate::desktop::{InputRefused, Seat};
 use crate::fault;
 use crate::listen::{Context, Stop};
-use crate::login::Stream;
 use crate::paste::Paster;
 use crate::session::gauge::LinkGauge;
-use crate::session::link::Link;
+use crate::session::link::{Link, Stream};
 use crate::session::liveness::{self, Liveness};
 use crate::session::outbox::Outbox;
 use crate::session::stream::Follow;
 use crate::session::{GOODBYE, linger};
-use crate::sessions::told;
+use crate::sessions::{Meter, Presence, told};
 pub(super) use end::End;
+use end::is_goodbye;
+use extras::{ExtraWake, Extras};
 use frames::{Unacknowledged, made};
 use sound::{SoundWake, ViewerSound};
+use streams::{StreamsWake, ViewerStreams};
 
 /// Ends the session by itself.
 pub(super) struct Farewell {
@@ -63,6 +68,7 @@ pub(super) struct Drive {
     state: watch::Receiver<HeadState>,
     shown: HeadState,
     pacer: Pacer,
+    tempo: Tempo,
     quality: Quality,
     gauge: LinkGauge,
     /// Where frames come from. `None`: graphics are not negotiated yet, or a legacy resize is under way.
@@ -84,6 +90,8 @@ pub(super) struct Drive {
     /// Motion that found the desktop's queue full.
     held_motion: Option<InputEvent>,
     sound: ViewerSound,
+    streams: ViewerStreams,
+    extras: Extras,
     /// The client has sent a list of monitors that cannot be.
     layout_refused: bool,
     born: Instant,
@@ -93,6 +101,7 @@ pub(super) struct Drive {
     /// Where it is told to end.
     notice: Option<watch::Receiver<Option<CloseReason>>>,
     cookie: Option<ReconnectCookie>,
+    meter: Arc<Meter>,
     context: Arc<Context>,
     stop: Stop,
 }
@@ -107,6 +116,8 @@ enum Wake {
     Frame,
     State,
     Clipboard(Notice),
+    Streams(StreamsWake),
+    Extra(ExtraWake),
     Time,
 }
 
@@ -134,8 +145,13 @@ impl Drive {
             paster: Paster::default(),
             frames: desktop.frames(),
             state: desktop.state(),
-            shown: HeadState::default(),
+            shown: HeadState {
+                // Where the pointer jumped before this client came is no news to it.
+                jump: desktop.state().borrow().jump,
+                ..HeadState::default()
+            },
             pacer: Pacer::new(PacerConfig::default()),
+            tempo: Tempo::default(),
             quality: Quality::default(),
             gauge,
             follow: None,
@@ -149,6 +165,8 @@ impl Drive {
             cache_offer: None,
             held_motion: None,
             sound: ViewerSound::new(desktop.peripherals().sound.clone()),
+            streams: ViewerStreams::default(),
+            extras: Extras::default(),
             layout_refused: false,
             born: now,
             pipe_due: now + GRAPHICS,
@@ -156,6 +174,7 @@ impl Drive {
             liveness: Liveness::new(now, limits.idle),
             notice: None,
             cookie: None,
+            meter: Arc::default(),
             stop: context.stop.clone(),
             context: Arc::clone(context),
             seat,
@@ -163,12 +182,9 @@ impl Drive {
     }
 
     /// Where the session hears that it is to end, and the cookie by which its client can come back.
-    pub(super) fn listed(
-        mut self,
-        notice: watch::Receiver<Option<CloseReason>>,
-        cookie: Option<&ReconnectCookie>,
-    ) -> Self {
-        self.notice = Some(notice);
+    pub(super) fn listed(mut self, presence: &Presence, cookie: Option<&ReconnectCookie>) -> Self {
+        self.notice = Some(presence.notice());
+        self.meter = presence.meter();
         self.cookie = cookie.cloned();
         self
     }
@@ -198,6 +214,7 @@ impl Drive {
         let mut events = Vec::new();
         self.rdp.share_numbers(self.seat.desktop().numbers());
         self.permit_sound();
+        self.permit_streams();
         self.rdp.start(&mut events, &mut out);
         if let Some(cookie) = self.cookie.take() {
             self.rdp.offer_reconnect(&cookie, &mut out);
@@ -211,7 +228,9 @@ impl Drive {
         loop {
             fault::hold();
             self.pump()?;
+            self.seat.set_rate(self.tempo.rate(Instant::now().into_std()));
             self.pump_clipboard()?;
+            self.pump_streams()?;
             let wake = self.next().await;
             self.handle(wake)?;
         }
@@ -220,6 +239,7 @@ impl Drive {
     /// Waits for the next thing to do. Every arm is cancel-safe.
     async fn next(&mut self) -> Wake {
         let due = self.due();
+        let backlog = self.outbox.backlog();
         let Self {
             stop,
             notice,
@@ -231,6 +251,8 @@ impl Drive {
             frames,
             state,
             sound,
+            streams,
+            extras,
             clipboard,
             ..
         } = self;
@@ -246,6 +268,8 @@ impl Drive {
             changed = frames.changed() => if changed.is_ok() { Wake::Frame } else { Wake::DesktopGone },
             changed = state.changed() => if changed.is_ok() { Wake::State } else { Wake::DesktopGone },
             notice = clipboard::notice(clipboard) => Wake::Clipboard(notice),
+            wake = streams.next() => Wake::Streams(wake),
+            wake = extras.next(backlog) => Wake::Extra(wake),
             () = tokio::time::sleep_until(due) => Wake::Time,
         }
     }
@@ -275,6 +299,8 @@ impl Drive {
                 self.on_notice(notice);
                 Ok(())
             }
+            Wake::Streams(wake) => self.on_streams_wake(wake),
+            Wake::Extra(wake) => self.on_extra_wake(wake),
             Wake::Time => self.on_time(),
         }
     }
@@ -324,7 +350,9 @@ impl Drive {
             }
             SessionEvent::Sound(event) => self.on_sound_event(event),
             SessionEvent::Clipboard(event) => self.on_clipboard(event),
+            SessionEvent::Streams(event) => return self.on_streams_event(event),
             SessionEvent::Shutdown => return Err(End::Client),
+            event => return self.on_extra_event(event),
         }
         Ok(())
     }
@@ -370,7 +398,7 @@ impl Drive {
             self.rdp.heartbeat(liveness::PERIOD, warn, reconnect, &mut out);
             self.push(out)?;
         }
-        if self.follow.is_none() && self.pipe_due <= now {
+        if self.follow.is_none() && !self.rdp.graphics_are_elsewhere() && self.pipe_due <= now {
             if self.pipe_due > self.born + GRAPHICS {
                 return Err(End::Stalled("did not finish a reactivation"));
             }
@@ -391,20 +419,6 @@ impl Drive {
         Ok(())
     }
 
-    /// Brings the client's pointer and lock lamps to the head's state.
-    fn show_state(&mut self) -> Result<(), End> {
-        let state = self.state.borrow_and_update().clone();
-        let mut out = Vec::new();
-        if state.pointer != self.shown.pointer {
-            self.rdp.pointer(&state.pointer, &mut out);
-        }
-        if state.locks != self.shown.locks {
-            self.rdp.indicators(state.locks, &mut out);
-        }
-        self.shown = state;
-        self.push(out)
-    }
-
     fn push(&mut self, out: Vec<u8>) -> Result<(), End> {
         self.outbox.push(Bytes::from(out)).map_err(End::from)
     }
@@ -420,6 +434,7 @@ impl Drive {
             at(self.patience);
         }
         match &self.follow {
+            None if self.rdp.graphics_are_elsewhere() => {}
             None => at(self.pipe_due),
             Some(follow) => {
                 if let Readiness::Until(time) = self.pacer.ready(Instant::now().into_std()) {
@@ -429,6 +444,12 @@ impl Drive {
                     at(rest);
                 }
             }
+        }
+        if let Some(time) = self.streams.due(self.outbox.written()) {
+            at(time);
+        }
+        if self.tempo.is_moving() {
+            at(Instant::now() + RATE);
         }
         if let Some(time) = self.ack_due() {
             at(time);
@@ -463,18 +484,12 @@ fn is_motion(event: InputEvent) -> bool {
     }
 }
 
-/// Many clients close the socket without TLS's `close_notify`.
-fn is_goodbye(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-    )
-}
-
 /// A client with EGFX advertises it within this time; then the legacy pipe serves it.
 const GRAPHICS: Duration = Duration::from_secs(2);
 /// Longest wait for a guest that rested; QEMU shows itself within 50 ms.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest sleep.
 const TICK: Duration = Duration::from_secs(5);
+/// How often the guest's side hears of a rate that changes.
+const RATE: Duration = Duration::from_millis(250);
 const RETRY_MOTION: Duration = Duration::from_millis(10);

@@ -186,6 +186,7 @@ impl Drive {
             None if self.sound.is_asked => {
                 info!(session = %self.id, desktop = %self.seat.desktop().name(), "the microphone is closed");
                 self.sound.is_asked = false;
+                self.context.config.sessions.set_speaks(self.id, false);
                 self.rdp.close_microphone(&mut out);
             }
             _ => {}
@@ -211,6 +212,7 @@ impl Drive {
             }
             SoundEvent::MicrophoneOpen { rate } => {
                 info!(session = %self.id, desktop = %self.seat.desktop().name(), rate, "the machine hears this client's microphone");
+                self.context.config.sessions.set_speaks(self.id, true);
             }
             SoundEvent::Microphone(pcm) => {
                 if let Some(speech) = &mut self.sound.speech {
@@ -219,6 +221,7 @@ impl Drive {
             }
             SoundEvent::MicrophoneRefused(refusal) => {
                 warn!(session = %self.id, %refusal, "no microphone from this client");
+                self.context.config.sessions.set_speaks(self.id, false);
                 self.sound.is_asked = false;
                 // Another viewer is asked then.
                 self.sound.speech = None;

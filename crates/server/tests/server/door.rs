@@ -1,5 +1,4 @@
-//! The server as strangers meet it: raw bytes at the door, limits, deadlines, stop. Real clients drive it in
-//! `cargo xtask e2e`.
+//! The server as strangers meet it: raw bytes at the door, limits, deadlines, stop.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use rdpmux_engine::surface;
 use rdpmux_model::{DesktopName, HeadState, Rights, Size};
 use rdpmux_server::{
     Accounts, Desktop, DesktopHandle, DesktopSource, Directory, Limits, Logins, NtHash, Peripherals, Reconnect,
-    Routing, ServerConfig, Sessions, Stopper, TlsIdentity, serve, stop_pair,
+    Routing, ServerConfig, Sessions, Stopper, SurfaceCodecs, TlsIdentity, serve, stop_pair,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -66,7 +65,11 @@ async fn house(limits: Limits, logins: Logins) -> House {
     }
 }
 
-fn one_desktop(limits: Limits, logins: Logins) -> (ServerConfig, Desktop) {
+pub fn one_desktop(limits: Limits, logins: Logins) -> (ServerConfig, Desktop) {
+    one_machine(limits, logins, Peripherals::default())
+}
+
+pub fn one_machine(limits: Limits, logins: Logins, peripherals: Peripherals) -> (ServerConfig, Desktop) {
     let (writer, reader) = surface(Size::new(320, 200));
     let (frames, frames_rx) = watch::channel(reader.generation());
     let (state, state_rx) = watch::channel(HeadState::default());
@@ -76,7 +79,7 @@ fn one_desktop(limits: Limits, logins: Logins) -> (ServerConfig, Desktop) {
         frames: frames_rx,
         state: state_rx,
         input,
-        peripherals: Peripherals::default(),
+        peripherals,
         audience: watch::Sender::default(),
         head: None,
     };
@@ -91,6 +94,8 @@ fn one_desktop(limits: Limits, logins: Logins) -> (ServerConfig, Desktop) {
         accounts: Arc::new(Nobody),
         directory,
         logins,
+        rdp2tcp: false,
+        codecs: SurfaceCodecs::ALL,
         routing: Routing::default(),
         limits,
         reconnect: Reconnect::default(),
@@ -112,7 +117,7 @@ async fn answer(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A connection request without cookie that offers `protocols` ([MS-RDPBCGR] 2.2.1.1).
-fn request(protocols: u8) -> Vec<u8> {
+pub fn request(protocols: u8) -> Vec<u8> {
     vec![3, 0, 0, 19, 14, 0xE0, 0, 0, 0, 0, 0, 1, 0, 8, 0, protocols, 0, 0, 0]
 }
 
@@ -152,7 +157,7 @@ async fn legacy_security_is_refused_with_the_protocols_own_failure() {
         (0xD0, 3, 1),
         "RDP_NEG_FAILURE, SSL_REQUIRED_BY_SERVER"
     );
-    let only_nla = self::house(short(), Logins { nla: true, tls: false }).await;
+    let only_nla = self::house(short(), Logins::NLA).await;
     let confirm = negotiate(only_nla.address, 1).await;
     assert_eq!(
         (confirm[5], confirm[11], confirm[15]),
@@ -268,4 +273,4 @@ fn next(seed: &mut u64) -> u64 {
     *seed
 }
 
-const LONG: Duration = Duration::from_secs(20);
+pub const LONG: Duration = Duration::from_secs(20);

@@ -1,5 +1,5 @@
 //! Shell-like patterns for names: `*` is any run of characters, `?` is any one. ASCII case does not count, as in the names
-//! they match. There are no classes, no braces and no escapes; grants, `[[discover]]` and nothing else use them.
+//! they match. There are no classes, no braces and no escapes; grants, `[[discover]]` and `take_over` use them.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ impl Pattern {
     }
 
     /// The same with upper and lower case told apart, for file names.
-    pub(crate) fn matches_file(&self, name: &str) -> bool {
+    pub fn matches_file(&self, name: &str) -> bool {
         matches(self.0.as_bytes(), name.as_bytes(), |a, b| a == b)
     }
 
