@@ -8,6 +8,7 @@
 mod error;
 mod fields;
 pub mod frame;
+mod gather;
 pub mod history;
 pub mod hub;
 pub mod rdp2tcp;
@@ -18,6 +19,7 @@ mod words;
 
 pub use error::{ErrorCode, WireError};
 pub use frame::{Frame, Splitter};
+pub use gather::Gather;
 pub use hub::Hub;
 pub use text::{BadText, Text};
 pub use to_client::{Entry, ToClient};

@@ -303,6 +303,7 @@ impl Shown {
                 }
                 Said::Writer { writer, who } => self.typist.told(writer, who, &mut self.line),
                 Said::Missing(bytes) => self.lost += bytes,
+                Said::Taken => {}
                 Said::Ended(why) => {
                     debug!(%why, "a console's stream ended");
                     self.ended = Some(why);

@@ -23,6 +23,8 @@ pub enum Said {
     },
     /// So many bytes of output are missing.
     Missing(u64),
+    /// All that was typed is the device's.
+    Taken,
     /// The stream, or the connection, has ended; why, for people.
     Ended(String),
 }
@@ -36,8 +38,9 @@ pub(crate) struct Line {
     stream: Option<u16>,
     /// What was asked before that.
     wish: Option<Wish>,
-    /// Bytes of input that may be sent.
+    /// Bytes of input that may be sent, and how many that was at first.
     credit: usize,
+    granted: usize,
     /// Input that waits for credit.
     waiting: Vec<u8>,
 }
@@ -56,6 +59,7 @@ impl Line {
             stream: None,
             wish: None,
             credit: 0,
+            granted: 0,
             waiting: Vec::new(),
         };
         line.say(&ToServer::Hello {
@@ -93,6 +97,11 @@ impl Line {
     /// Whether what is written next is not lost.
     pub(crate) fn has_room(&self) -> bool {
         self.waiting.len() < WAITING / 2
+    }
+
+    /// Whether nothing that was typed is still on its way to the device.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.waiting.is_empty() && self.credit >= self.granted
     }
 
     /// Types to the device, as it takes it.
@@ -156,7 +165,7 @@ impl Line {
         match message {
             ToClient::Opened { stream, credit, .. } => {
                 self.stream = Some(stream);
-                self.credit = credit as usize;
+                (self.credit, self.granted) = (credit as usize, credit as usize);
                 if let Some(wish) = self.wish.take() {
                     self.wish(wish);
                 }
@@ -177,7 +186,7 @@ impl Line {
             }
             ToClient::Credit { add, .. } => {
                 self.credit = self.credit.saturating_add(add as usize);
-                None
+                self.is_taken().then_some(Said::Taken)
             }
             ToClient::Writer { writer, who, .. } => Some(Said::Writer {
                 writer,
@@ -245,6 +254,9 @@ mod tests {
         assert_eq!(line.waiting, b"ly");
         told(&mut line, &[ToClient::Credit { stream: 7, add: 100 }]);
         assert_eq!((says(&mut line), line.credit), (vec!["Data".to_owned()], 98));
+        line.granted = 100;
+        assert!(!line.is_taken());
+        assert_eq!(told(&mut line, &[ToClient::Credit { stream: 7, add: 2 }]), [Said::Taken]);
         line.write(&vec![b'x'; 1 << 20]);
         assert!(line.waiting.len() <= WAITING);
     }

@@ -68,6 +68,16 @@ impl Local {
         self.line.has_room()
     }
 
+    /// Whether nothing that was typed is still on its way to the device; [`Said::Taken`] tells when.
+    pub fn is_taken(&self) -> bool {
+        self.line.is_taken()
+    }
+
+    /// Lets others write.
+    pub fn release(&mut self) {
+        self.line.wish(Wish::Release);
+    }
+
     /// Types. Asks for the right to write first, which is granted if nobody else writes; otherwise the bytes are dropped.
     pub fn write(&mut self, bytes: &[u8]) {
         self.line.wish(Wish::Ask);

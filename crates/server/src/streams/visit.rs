@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rdpmux_streams::frame::{MAX_PAYLOAD, MIN_PAYLOAD};
 use rdpmux_streams::hub::{SeatId, Terms};
-use rdpmux_streams::{ErrorCode, Kind, MAJOR, MINOR, Mode, Rights, Splitter, Text, ToClient, ToServer, WireError};
+use rdpmux_streams::{ErrorCode, Gather, Kind, MAJOR, MINOR, Mode, Rights, Splitter, Text, ToClient, ToServer, WireError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -39,9 +39,7 @@ const OPEN: usize = 16;
 const OPENS: u32 = 8;
 /// Bytes for a client above which it is not read.
 const WAITING: usize = 64 << 10;
-/// What the desks had at once is little below this: more is soon to come, and a frame of it spares one of each piece.
-const LITTLE: usize = 1 << 10;
-/// For that more. A serial line says its bytes one by one.
+/// For more output than the little that there is.
 const PAUSE: Duration = Duration::from_millis(5);
 /// For HELLO.
 const HELLO: Duration = Duration::from_secs(10);
@@ -95,7 +93,7 @@ where
                 Ok(0) | Err(_) => break,
                 Ok(_) => visit.take(&buffer),
             },
-            () = sleep_until(visit.pause.into()), if !waits && visit.is_pausing() => {}
+            () = sleep_until(visit.gather.until().unwrap_or(visit.moved).into()), if !waits && visit.is_pausing() => {}
             gone = changed.changed(), if !waits => if gone.is_err() || *changed.borrow_and_update() {
                 visit.end(ErrorCode::MachineGone);
             },
@@ -121,8 +119,8 @@ struct Visit {
     /// The client follows the list: what it knows of it.
     known: Option<BTreeMap<u32, u64>>,
     out: Vec<u8>,
-    /// The desks are not asked before.
-    pause: Instant,
+    /// When the desks are asked.
+    gather: Gather,
     /// When the carrier last took something, or had nothing to take.
     moved: Instant,
     /// When the client last said anything, and whether it was asked to since.
@@ -153,7 +151,7 @@ impl Visit {
             opens: (now, 0),
             known: None,
             out: Vec::new(),
-            pause: now,
+            gather: Gather::new(PAUSE),
             moved: now,
             heard: now,
             is_asked: false,
@@ -277,8 +275,7 @@ impl Visit {
         match message {
             ToServer::Data { bytes, .. } => {
                 hub.input(seat, bytes, now)?;
-                // The answer goes at once.
-                self.pause = now;
+                self.gather.typed(now);
                 desk.typed.notify_one();
                 self.manner.typed.notify_one();
                 return Ok(());
@@ -371,7 +368,7 @@ impl Visit {
     }
 
     fn is_pausing(&self) -> bool {
-        now() < self.pause
+        self.gather.until().is_some_and(|until| now() < until)
     }
 
     /// What the client has to be told, while nothing waits for it. The first byte after a rest goes at once, those that
@@ -397,8 +394,8 @@ impl Visit {
         }
         self.follow_list();
         self.moved = now();
-        if (1..LITTLE).contains(&self.out.len()) {
-            self.pause = self.moved + PAUSE;
+        if !self.out.is_empty() {
+            self.gather.took(self.out.len(), self.moved);
         }
     }
 

@@ -4,14 +4,16 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rdpmux_streams::State;
+use parking_lot::Mutex;
 use rdpmux_streams::hub::{Input, Output};
+use rdpmux_streams::{Gather, State};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 use tracing::debug;
 
 use super::super::display::Display;
@@ -63,6 +65,37 @@ pub(super) async fn pair() -> io::Result<(TcpStream, TcpStream)> {
     }
 }
 
+/// For more than single bytes. A guest that prints makes some two hundred in this time, and QEMU, which wakes nobody
+/// meanwhile, is the faster for it.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Reads a device's socket in pieces that are worth it.
+pub(super) struct Gathering(Mutex<Gather>);
+
+impl Default for Gathering {
+    fn default() -> Self {
+        Self(Mutex::new(Gather::new(PAUSE)))
+    }
+}
+
+impl Gathering {
+    /// Somebody typed.
+    pub(super) fn typed(&self) {
+        self.0.lock().typed(Instant::now());
+    }
+
+    /// Appends what there is. Cancel-safe.
+    pub(super) async fn read(&self, reader: &mut OwnedReadHalf, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let until = self.0.lock().until();
+        if let Some(until) = until {
+            sleep_until(until.into()).await;
+        }
+        let count = reader.read_buf(buffer).await?;
+        self.0.lock().took(count, Instant::now());
+        Ok(count)
+    }
+}
+
 /// How a device is, told from outside of its task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Word {
@@ -104,8 +137,10 @@ impl Line {
         words.mark_changed();
         let (mut reader, mut writer) = socket.into_split();
         let (breaks, mut broken) = mpsc::channel(1);
+        let gather = Gathering::default();
         let typing = async {
             while let Some(input) = ends.input.recv().await {
+                gather.typed();
                 match input {
                     Input::Bytes(bytes) => writer.write_all(&bytes).await?,
                     // QEMU's break has a length of its own.
@@ -138,7 +173,7 @@ impl Line {
                             return;
                         }
                     }
-                    read = reader.read_buf(&mut buffer) => match read {
+                    read = gather.read(&mut reader, &mut buffer) => match read {
                         Ok(0) | Err(_) => return,
                         Ok(_) => if output.send(Output::Bytes(buffer.clone())).await.is_err() {
                             return;

@@ -93,7 +93,7 @@ async fn keep(mut record: Record, mut stream: Local) {
                 record.missed(bytes);
                 continue;
             }
-            Said::Writer { .. } => continue,
+            Said::Writer { .. } | Said::Taken => continue,
             Said::Ended(_) => return,
         };
         let at = OffsetDateTime::now_utc();

@@ -1,5 +1,5 @@
 //! A Unix socket of one stream: what comes in is typed, what the device says goes out, and nothing else does. Who types
-//! first writes, until it is silent for long or leaves. Only the daemon's user and root come in.
+//! first writes, until it is silent for long, closes its side or leaves. Only the daemon's user and root come in.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -11,11 +11,11 @@ use std::time::Duration;
 use rdpmux_server::Streams;
 use rdpmux_server::streams::{Local, Said, Visitor};
 use rdpmux_streams::{Replay, Rights, Text};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 use tracing::{info, warn};
 
 use crate::admin::is_allowed;
@@ -26,8 +26,10 @@ const PROGRAMS: usize = 16;
 const STALL: Duration = Duration::from_secs(15);
 /// How soon a program may go on after the device took what it typed.
 const AGAIN: Duration = Duration::from_millis(5);
-/// For what a program typed right before it closed its side: the stream may not even be open by then.
+/// For what a program typed right before it left: the stream may not even be open by then.
 const LAST: Duration = Duration::from_secs(2);
+/// How often a program that types no more is looked after.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Serves the socket until dropped.
 pub(super) async fn serve(path: PathBuf, streams: Streams, stream: Text<'static>) {
@@ -74,26 +76,38 @@ pub(super) async fn serve(path: PathBuf, streams: Streams, stream: Text<'static>
 async fn carry(mut program: UnixStream, mut stream: Local) -> io::Result<()> {
     let (mut reader, mut writer) = program.split();
     let mut typed = Vec::with_capacity(4 << 10);
-    let mut leaves = None;
+    // Set once it types no more; it may go on listening.
+    let mut silent: Option<Instant> = None;
+    let (mut may_write, mut hears) = (true, true);
+    let mut look = interval(LOOK);
     loop {
         typed.clear();
         tokio::select! {
-            said = stream.next() => match said {
-                Some(Said::Output { bytes, .. }) => timeout(STALL, writer.write_all(&bytes)).await??,
-                Some(Said::Missing(count)) => {
-                    let words = format!("\r\n[rdpmux: {count} bytes are missing]\r\n");
-                    timeout(STALL, writer.write_all(words.as_bytes())).await??;
-                }
-                Some(Said::Writer { .. }) => {}
-                Some(Said::Ended(_)) | None => return Ok(()),
-            },
-            read = reader.read_buf(&mut typed), if leaves.is_none() && stream.has_room() => match read? {
-                0 => leaves = Some(Instant::now() + LAST),
-                _ => stream.write(&typed),
+            said = stream.next() => {
+                let bytes = match said {
+                    Some(Said::Output { bytes, .. }) => bytes,
+                    Some(Said::Missing(count)) => format!("\r\n[rdpmux: {count} bytes are missing]\r\n").into_bytes(),
+                    Some(Said::Writer { .. } | Said::Taken) => Vec::new(),
+                    Some(Said::Ended(_)) | None => return Ok(()),
+                };
+                // One that has gone may have typed something that was not read yet.
+                hears = hears && timeout(STALL, writer.write_all(&bytes)).await?.is_ok();
+            }
+            read = reader.read_buf(&mut typed), if silent.is_none() && stream.has_room() => match read {
+                Ok(1..) => stream.write(&typed),
+                Ok(0) | Err(_) => silent = Some(Instant::now()),
             },
             // The device may have taken some of it by then.
             () = sleep(AGAIN), if !stream.has_room() => {}
-            () = sleep_until(leaves.unwrap_or_else(Instant::now)), if leaves.is_some() => return Ok(()),
+            _ = look.tick(), if silent.is_some() => {}
+        }
+        let Some(since) = silent else { continue };
+        if stream.is_taken() && std::mem::take(&mut may_write) {
+            stream.release();
+        }
+        hears = hears && !writer.ready(Interest::WRITABLE).await?.is_write_closed();
+        if !hears && (stream.is_taken() || since.elapsed() >= LAST) {
+            return Ok(());
         }
     }
 }

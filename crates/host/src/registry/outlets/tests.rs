@@ -142,6 +142,32 @@ async fn a_socket_is_the_device_s_line_for_one_writer_and_many_readers() {
 }
 
 #[tokio::test]
+async fn what_a_program_types_right_before_it_leaves_reaches_the_device() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (streams, mut opened) = machine(folder.path());
+    let mut device = attach(&streams, "serial0", Kind::Serial);
+    opened.fit(&streams.labels());
+    let path = folder.path().join("sockets/web1/serial0");
+    let mut typed = Vec::new();
+    for turn in 0..50 {
+        let mut program = connect(&path).await;
+        program.write_all(format!("word {turn}\r").as_bytes()).await.expect("taken");
+        drop(program);
+        // It cannot be told any more, which is no reason not to hear it.
+        says(&device, "echo").await;
+        let wanted = format!("word {turn}\r").into_bytes();
+        typed.clear();
+        while typed != wanted {
+            match device.input.recv().await {
+                Some(Input::Bytes(bytes)) => typed.extend(bytes),
+                other => panic!("{other:?} instead of what was typed"),
+            }
+            assert!(wanted.starts_with(&typed));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_file_where_a_socket_should_be_stays() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("serial0");

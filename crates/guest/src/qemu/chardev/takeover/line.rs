@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::relay::Relay;
 use super::swap;
 use crate::port::StreamEnds;
+use crate::qemu::chardev::line::Gathering;
 use crate::qemu::qmp::Control;
 
 /// Bytes that are read at once.
@@ -77,8 +78,10 @@ impl Line {
                 }
             }
         };
+        let gather = Gathering::default();
         let writing = async {
             while let Some(bytes) = typed.recv().await {
+                gather.typed();
                 if writer.write_all(&bytes).await.is_err() {
                     // The reader sees the end and what came before it.
                     return std::future::pending().await;
@@ -119,7 +122,7 @@ impl Line {
                             permit.send(bytes);
                         }
                     }
-                    read = reader.read_buf(&mut buffer) => match read {
+                    read = gather.read(&mut reader, &mut buffer) => match read {
                         Ok(0) | Err(_) => return last_words(&mut words, &mut relay, &output).await,
                         Ok(_) => spread(&mut relay, &output, &buffer).await,
                     },
