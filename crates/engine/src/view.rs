@@ -242,17 +242,34 @@ impl ClientView {
         })
     }
 
-    /// Whether both clients show the same pixels, roughly or exactly. `false` while a job of either is under way.
-    pub fn is_in_step(&mut self, other: &mut Self) -> bool {
-        let whole = |view: &mut Self| view.is_whole() && view.complete > Generation(0);
-        whole(self) && whole(other) && self.complete == other.complete && self.grid == other.grid
+    /// Whether this view may become that of `joiner`'s client as well at hardly any cost: both show the same pixels, roughly or
+    /// exactly, or differ only in tiles that are in motion, which are sent anew anyway. `false` while a job of either is
+    /// under way.
+    pub fn can_absorb(&mut self, joiner: &mut Self) -> bool {
+        let shows = |view: &mut Self| view.is_whole() && view.tiles.iter().all(|tile| tile.sent > Generation(0));
+        if !shows(self) || !shows(joiner) || self.grid != joiner.grid {
+            return false;
+        }
+        let settled = self.rest.settled;
+        let moves = |(ours, theirs): (&TileState, &TileState)| ours.sent.max(theirs.sent) > settled;
+        let mut pairs = self.tiles.iter().zip(&joiner.tiles);
+        pairs.all(|pair| pair.0.sent == pair.1.sent || moves(pair))
     }
 
-    /// From now on this view is of its own client and of `other`'s, which is in step: what either has only roughly is
-    /// rough, and their bitmap caches are empty: whoever joins them evicts everything there.
-    pub fn absorb(&mut self, other: &Self) {
-        if let (Some(screen), Some(other)) = (&mut self.screen, &other.screen) {
-            screen.absorb(other);
+    /// From now on this view is of its own client and of `joiner`'s, which it [can absorb](Self::can_absorb): what either has
+    /// only roughly is rough, what they show differently is sent anew, and their bitmap caches are empty: whoever joins
+    /// them evicts everything there.
+    pub fn absorb(&mut self, joiner: &Self) {
+        let (Some(screen), Some(other)) = (&mut self.screen, &joiner.screen) else {
+            return;
+        };
+        screen.absorb(other);
+        for (index, (ours, theirs)) in self.tiles.iter_mut().zip(&joiner.tiles).enumerate() {
+            if ours.sent != theirs.sent {
+                ours.sent = Generation(0);
+                screen.forget(index);
+                self.complete = Generation(0);
+            }
         }
     }
 

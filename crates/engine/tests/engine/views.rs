@@ -244,22 +244,61 @@ fn a_refresh_sends_the_tiles_it_names() {
 }
 
 #[test]
+fn a_view_joins_another_while_what_they_show_differently_moves() {
+    let mut picture = pictures::photo(SIZE);
+    let (mut writer, reader) = shown(&picture);
+    let profile = Profile::new(EGFX);
+    let (mut group, mut joiner) = (ClientView::new(), ClientView::new());
+    let mut painters = [Painter::new(SIZE), Painter::new(SIZE)];
+    painters[0].paint(&next(&mut group, &reader, &profile).expect("a picture"));
+    painters[1].paint(&next(&mut joiner, &reader, &profile).expect("a picture"));
+    let mut both = |group: &mut ClientView, joiner: &mut ClientView| {
+        let (dx, dy) = (70, 5);
+        invert(&mut picture, dx, dy);
+        commit(&mut writer, &picture, SIZE.rect());
+        painters[0].paint(&next(group, &reader, &profile).expect("a change"));
+        invert(&mut picture, dx, dy);
+        invert(&mut picture, 170, 50);
+        commit(&mut writer, &picture, SIZE.rect());
+        painters[1].paint(&next(joiner, &reader, &profile).expect("a change"));
+    };
+    both(&mut group, &mut joiner);
+    assert!(!group.can_absorb(&mut joiner), "nothing is known to move");
+    group.tick_rest(&reader);
+    group.tick_rest(&reader);
+    assert!(!group.can_absorb(&mut joiner), "it has come to rest");
+    both(&mut group, &mut joiner);
+    assert!(group.can_absorb(&mut joiner));
+    group.absorb(&joiner);
+    let frame = next(&mut group, &reader, &profile).expect("what they show differently");
+    painters.iter_mut().for_each(|painter| painter.paint(&frame));
+    for _ in 0..2 {
+        group.tick_rest(&reader);
+    }
+    while let Some(job) = group.take_refinement(&reader, &profile) {
+        let frame = job.encode();
+        painters.iter_mut().for_each(|painter| painter.paint(&frame));
+    }
+    assert!(painters.iter().all(|painter| painter.pixels == picture));
+}
+
+#[test]
 fn views_in_step_are_one_and_a_fork_goes_on_alone() {
     let mut picture = pictures::photo(SIZE);
     let (mut writer, reader) = shown(&picture);
     let profile = Profile::new(EGFX);
     let (mut group, mut joiner) = (ClientView::new(), ClientView::new());
     let mut painters = [Painter::new(SIZE), Painter::new(SIZE), Painter::new(SIZE)];
-    assert!(!group.is_in_step(&mut joiner), "neither shows anything");
+    assert!(!group.can_absorb(&mut joiner), "neither shows anything");
     painters[0].paint(&next(&mut group, &reader, &profile).expect("a picture"));
     group.tick_rest(&reader);
     group.tick_rest(&reader);
     while let Some(job) = group.take_refinement(&reader, &profile) {
         painters[0].paint(&job.encode());
     }
-    assert!(!group.is_in_step(&mut joiner));
+    assert!(!group.can_absorb(&mut joiner));
     painters[1].paint(&next(&mut joiner, &reader, &profile).expect("a picture"));
-    assert!(group.is_in_step(&mut joiner));
+    assert!(group.can_absorb(&mut joiner));
     group.absorb(&joiner);
     assert!(group.needs_refinement(), "the joiner has it only roughly");
     painters[2] = painters[1].clone();

@@ -6,7 +6,7 @@
 //! ```
 //! A follower takes the frames one after the other at its own pace. One that is [`MOST_BEHIND`] frames late when the next
 //! is made goes on alone: it is sent what it misses, and from there on the latest picture only. A client that shows the
-//! same picture as a stream of its desktop, and keeps up, joins it.
+//! same picture as a stream of its desktop, or one that differs only where it moves, and keeps up, joins it.
 //!
 //! The lock is held for moving things and for copies of pending tiles, never while encoding; of two streams that of the
 //! joiner is locked first, and only that of a lone follower can join.
@@ -46,6 +46,8 @@ struct State {
     count: u64,
     log: VecDeque<Arc<Made>>,
     followers: HashMap<SessionId, Follower>,
+    /// Followers that come in when the pool gives the engine back, with what made their frames so far.
+    joining: Vec<(SessionId, Box<Engine>)>,
     /// Rectangles that clients asked for while the pool had the engine.
     refresh: Vec<Rect<Client>>,
     rest_due: Instant,
@@ -60,8 +62,34 @@ struct Engine {
 struct Follower {
     /// The number of the frame that it takes next.
     next: u64,
-    /// It was too late and goes on with another stream, after these frames.
-    moved: Option<(Vec<Arc<Made>>, Arc<Stream>)>,
+    /// What brings its client to this stream, first of all.
+    first: Option<Arc<Made>>,
+    /// It goes on with another stream.
+    moved: Option<Moved>,
+}
+
+struct Moved {
+    /// Frames of the old stream that it misses.
+    rest: Vec<Arc<Made>>,
+    stream: Arc<Stream>,
+    /// It was too late. Otherwise it could not join.
+    is_slow: bool,
+}
+
+impl Follower {
+    /// One that has all up to there.
+    fn at(next: u64) -> Self {
+        Self {
+            next,
+            first: None,
+            moved: None,
+        }
+    }
+
+    /// Whether it took all of `count` frames and stays.
+    fn has_all(&self, count: u64) -> bool {
+        self.next == count && self.first.is_none() && self.moved.is_none()
+    }
 }
 
 /// A frame.
@@ -124,21 +152,23 @@ const MOST_BEHIND: u64 = 4;
 /// A follower that was too slow does not join again for so long, and twice as long each time.
 const ALONE: Duration = Duration::from_secs(2);
 const MOST_DOUBLINGS: u32 = 6;
+/// One that could not join tries again after so long.
+const LATER: Duration = Duration::from_millis(500);
 /// How often a view looks which tiles rest; such tiles are refined.
 const REST: Duration = Duration::from_millis(150);
 /// Bytes of a whole tile in a client's bitmap cache.
 const TILE_BYTES: u32 = 64 * 64 * 4;
 
 impl Stream {
-    fn new(kind: FramePipe, engine: Engine, session: SessionId) -> Arc<Self> {
+    fn new(kind: FramePipe, engine: Box<Engine>, session: SessionId) -> Arc<Self> {
         let now = Instant::now();
-        let follower = Follower { next: 0, moved: None };
         let state = State {
-            engine: Some(Box::new(engine)),
+            engine: Some(engine),
             failed: None,
             count: 0,
             log: VecDeque::new(),
-            followers: HashMap::from([(session, follower)]),
+            followers: HashMap::from([(session, Follower::at(0))]),
+            joining: Vec::new(),
             refresh: Vec::new(),
             rest_due: now + REST,
         };
@@ -153,6 +183,7 @@ impl Stream {
     fn leave(&self, session: SessionId) {
         let mut state = self.state.lock();
         state.followers.remove(&session);
+        state.joining.retain(|(joiner, _)| *joiner != session);
         state.trim();
     }
 
@@ -187,6 +218,7 @@ impl Stream {
                 Ok(made) => state.push(made),
                 Err(error) => state.failed = Some(error),
             }
+            state.let_in(self.kind);
             state.count
         };
         self.made.send_replace(count);
@@ -233,15 +265,19 @@ impl State {
                 return;
             };
             tracing::debug!(%session, "too slow for the shared frames");
-            let stream = Stream::new(kind, engine, session);
-            let missing = |next| self.missing(next).cloned().collect();
-            if let Some(rest) = self.followers.get(&session).map(|follower| missing(follower.next))
-                && let Some(follower) = self.followers.get_mut(&session)
-            {
-                *follower = Follower {
-                    next: self.count,
-                    moved: Some((rest, stream)),
-                };
+            let stream = Stream::new(kind, Box::new(engine), session);
+            let Some(next) = self.followers.get(&session).map(|follower| follower.next) else {
+                continue;
+            };
+            let missing: Vec<_> = self.missing(next).cloned().collect();
+            if let Some(follower) = self.followers.get_mut(&session) {
+                let rest = follower.first.take().into_iter().chain(missing).collect();
+                follower.next = self.count;
+                follower.moved = Some(Moved {
+                    rest,
+                    stream,
+                    is_slow: true,
+                });
             }
         }
         self.trim();
@@ -297,7 +333,11 @@ impl Follow {
         let (kind, framing) = (writer.kind(), writer.framing());
         let mut view = ClientView::with_cache(cache_tiles(kind));
         view.tick_rest(surface);
-        Self::of(session, framing, Stream::new(kind, Engine { view, writer }, session))
+        Self::of(
+            session,
+            framing,
+            Stream::new(kind, Box::new(Engine { view, writer }), session),
+        )
     }
 
     fn of(session: SessionId, framing: Option<SessionFraming>, stream: Arc<Stream>) -> Self {
@@ -346,10 +386,16 @@ impl Follow {
         if let Some(error) = &state.failed {
             return Next::Failed(error.clone());
         }
-        let Some(follower) = state.followers.get(&self.session) else {
+        if state.is_joining(self.session) {
+            return Next::Wait;
+        }
+        let Some(follower) = state.followers.get_mut(&self.session) else {
             return Next::Nothing;
         };
         let next = follower.next;
+        if let Some(made) = follower.first.take() {
+            return Next::Frame(made);
+        }
         if follower.moved.is_some() {
             // Parted since the look above: what it misses is not in the log any more.
             drop(state);
@@ -424,11 +470,16 @@ impl Follow {
             }
             moved
         };
-        if let Some((rest, stream)) = moved {
+        if let Some(Moved { rest, stream, is_slow }) = moved {
             self.before.extend(rest);
             self.change_to(stream);
-            self.alone_until = Some(Instant::now() + ALONE * 2_u32.pow(self.partings.min(MOST_DOUBLINGS)));
-            self.partings += 1;
+            let pause = if is_slow {
+                ALONE * 2_u32.pow(self.partings.min(MOST_DOUBLINGS))
+            } else {
+                LATER
+            };
+            self.alone_until = Some(Instant::now() + pause);
+            self.partings += u32::from(is_slow);
         }
     }
 

@@ -256,7 +256,10 @@ mod tests {
         assert_eq!((says(&mut line), line.credit), (vec!["Data".to_owned()], 98));
         line.granted = 100;
         assert!(!line.is_taken());
-        assert_eq!(told(&mut line, &[ToClient::Credit { stream: 7, add: 2 }]), [Said::Taken]);
+        assert_eq!(
+            told(&mut line, &[ToClient::Credit { stream: 7, add: 2 }]),
+            [Said::Taken]
+        );
         line.write(&vec![b'x'; 1 << 20]);
         assert!(line.waiting.len() <= WAITING);
     }

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use rdpmux_streams::frame::{MAX_PAYLOAD, MIN_PAYLOAD};
 use rdpmux_streams::hub::{SeatId, Terms};
-use rdpmux_streams::{ErrorCode, Gather, Kind, MAJOR, MINOR, Mode, Rights, Splitter, Text, ToClient, ToServer, WireError};
+use rdpmux_streams::{
+    ErrorCode, Gather, Kind, MAJOR, MINOR, Mode, Rights, Splitter, Text, ToClient, ToServer, WireError,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};

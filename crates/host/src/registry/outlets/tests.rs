@@ -151,7 +151,10 @@ async fn what_a_program_types_right_before_it_leaves_reaches_the_device() {
     let mut typed = Vec::new();
     for turn in 0..50 {
         let mut program = connect(&path).await;
-        program.write_all(format!("word {turn}\r").as_bytes()).await.expect("taken");
+        program
+            .write_all(format!("word {turn}\r").as_bytes())
+            .await
+            .expect("taken");
         drop(program);
         // It cannot be told any more, which is no reason not to hear it.
         says(&device, "echo").await;

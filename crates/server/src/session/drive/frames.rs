@@ -92,13 +92,14 @@ impl Drive {
         let backlog = usize::try_from(self.outbox.backlog()).unwrap_or(usize::MAX);
         self.pacer.on_backlog(backlog);
         while self.can_send() {
+            self.join();
             let Some(next) = self.next_frame()? else { return Ok(()) };
             match next {
                 Next::Frame(made) => self.send(&made)?,
                 Next::Wait => return Ok(()),
                 Next::Nothing => {
                     self.tempo.on_current(Instant::now().into_std());
-                    return self.join();
+                    return Ok(());
                 }
                 Next::Resize(size) => return self.reactivate(size),
                 Next::Failed(error) => return Err(End::Bug(error)),
@@ -161,17 +162,13 @@ impl Drive {
         Ok(Some(follow.next(&ask)))
     }
 
-    /// A client that shows everything shares the frames to come with others who do.
-    fn join(&mut self) -> Result<(), End> {
+    /// A client that shows what others do shares the frames to come with them.
+    fn join(&mut self) {
         let common = self.seat.desktop().streams();
-        let Some(follow) = self.follow.as_mut().filter(|_| !self.quality.is_reduced()) else {
-            return Ok(());
-        };
-        let Some(made) = follow.join(common, Instant::now()) else {
-            return Ok(());
-        };
-        debug!(session = %self.id, "shares its frames");
-        self.send(&made)
+        let follow = self.follow.as_mut().filter(|_| !self.quality.is_reduced());
+        if follow.is_some_and(|follow| follow.join(common, Instant::now())) {
+            debug!(session = %self.id, "shares its frames");
+        }
     }
 
     /// Changes the size of a desktop without EGFX. The pipe comes back with `Reactivated`.

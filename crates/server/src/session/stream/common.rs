@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use rdpmux_model::SessionId;
 use rdpmux_rdp::{FramePipe, Joined};
 use tokio::time::Instant;
 
-use super::{Engine, Follow, Follower, Made, State, Stream};
+use super::{Engine, Follow, Follower, Made, Moved, State, Stream};
 
 /// The streams of one desktop that clients join, at most one for each kind of client.
 #[derive(Default)]
@@ -45,8 +44,8 @@ impl Follow {
         let forked = {
             let mut state = self.stream.state.lock();
             let count = state.count;
-            let has_all = |follower: &Follower| follower.next == count && follower.moved.is_none();
-            let may_fork = state.followers.get(&self.session).is_some_and(has_all);
+            let me = state.followers.get(&self.session);
+            let may_fork = me.is_some_and(|me| me.has_all(count));
             match (may_fork, &mut state.engine) {
                 (true, Some(engine)) => engine.fork(),
                 _ => None,
@@ -54,62 +53,112 @@ impl Follow {
         };
         let Some(engine) = forked else { return false };
         self.stream.leave(self.session);
-        self.change_to(Stream::new(self.stream.kind, engine, self.session));
+        self.change_to(Stream::new(self.stream.kind, Box::new(engine), self.session));
         true
     }
 
-    /// Joins the desktop's common stream if both show the same, or offers this one as the common one. Returns what is to
-    /// be sent to this client at once.
-    pub(crate) fn join(&mut self, common: &CommonStreams, now: Instant) -> Option<Made> {
-        self.framing?;
-        if !self.before.is_empty() || self.alone_until.is_some_and(|until| now < until) {
-            return None;
+    /// Joins the desktop's common stream if both show the same but for what moves, or offers this one as the common one.
+    /// Whether it joins: what the client needs for it comes as the next frame.
+    pub(crate) fn join(&mut self, common: &CommonStreams, now: Instant) -> bool {
+        if self.framing.is_none() || !self.before.is_empty() || self.alone_until.is_some_and(|until| now < until) {
+            return false;
         }
         let stream = common.of_kind(self.stream.kind, &self.stream);
         if Arc::ptr_eq(&stream, &self.stream) {
-            return None;
+            return false;
         }
         // From here on, so that no frame is missed that is made right after.
         let made = stream.made.subscribe();
-        let parts = {
+        let joins = {
             let mut mine = self.stream.state.lock();
             // A common stream joins no other one, so no two sessions wait for each other here.
             let mut theirs = stream.state.lock();
-            merge(&mut mine, &mut theirs, self.session)?
+            merge(&mut mine, &mut theirs, self.session)
         };
-        stream.made.send_modify(|_| {});
-        (self.stream, self.made) = (stream, made);
-        Some(Made::aside(parts))
+        if joins {
+            stream.made.send_modify(|_| {});
+            (self.stream, self.made) = (stream, made);
+        }
+        joins
     }
 }
 
-/// Lets the only follower of `mine` follow `theirs`, if both are idle and show the same.
-fn merge(mine: &mut State, theirs: &mut State, session: SessionId) -> Option<Vec<Bytes>> {
-    let up_to_date = |state: &State| state.followers.get(&session).is_some_and(|me| me.next == state.count);
-    if mine.followers.len() != 1 || !up_to_date(mine) || theirs.failed.is_some() {
-        return None;
-    }
-    let (Some(engine), Some(group)) = (&mut mine.engine, &mut theirs.engine) else {
-        return None;
+/// Lets the only follower of `mine` follow `theirs`, if it has all frames so far.
+fn merge(mine: &mut State, theirs: &mut State, session: SessionId) -> bool {
+    let is_ready = mine.followers.len() == 1 && mine.followers.get(&session).is_some_and(|me| me.has_all(mine.count));
+    let Some(engine) = mine.engine.take_if(|_| is_ready) else {
+        return false;
     };
-    if !group.view.is_in_step(&mut engine.view) {
-        return None;
-    }
-    let engine = mine.engine.take()?;
-    let Engine { view, writer } = *engine;
-    match group.writer.join(writer) {
-        Ok(Joined { members, joiner }) => {
-            group.view.absorb(&view);
-            if !members.is_empty() {
-                theirs.push(Made::aside(members));
-            }
-            let next = theirs.count;
-            theirs.followers.insert(session, Follower { next, moved: None });
-            Some(joiner)
+    match theirs.admit(session, engine) {
+        Ok(()) => true,
+        Err(engine) => {
+            mine.engine = Some(engine);
+            false
         }
-        Err(writer) => {
-            mine.engine = Some(Box::new(Engine { view, writer }));
-            None
+    }
+}
+
+impl State {
+    /// A new follower, whose frames `engine` made so far: it comes in now, or as soon as the pool gives our engine back. An
+    /// error if it cannot.
+    fn admit(&mut self, session: SessionId, engine: Box<Engine>) -> Result<(), Box<Engine>> {
+        if self.failed.is_some() {
+            return Err(engine);
+        }
+        let Some(group) = &mut self.engine else {
+            self.followers.insert(session, Follower::at(self.count));
+            self.joining.push((session, engine));
+            return Ok(());
+        };
+        let Joined { members, joiner } = group.absorb(engine)?;
+        if !members.is_empty() {
+            self.push(Made::aside(members));
+        }
+        let first = Some(Arc::new(Made::aside(joiner)));
+        let follower = Follower {
+            first,
+            ..Follower::at(self.count)
+        };
+        self.followers.insert(session, follower);
+        Ok(())
+    }
+
+    pub(super) fn is_joining(&self, session: SessionId) -> bool {
+        self.joining.iter().any(|(joiner, _)| *joiner == session)
+    }
+
+    /// The engine is back: those who waited for it come in. Whoever cannot goes on alone.
+    pub(super) fn let_in(&mut self, kind: FramePipe) {
+        for (session, engine) in std::mem::take(&mut self.joining) {
+            if let Err(engine) = self.admit(session, engine) {
+                let moved = Moved {
+                    rest: Vec::new(),
+                    stream: Stream::new(kind, engine, session),
+                    is_slow: false,
+                };
+                let follower = Follower {
+                    moved: Some(moved),
+                    ..Follower::at(self.count)
+                };
+                self.followers.insert(session, follower);
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Makes the frames of `joiner`'s client from now on, too. Gives it back if the two do not fit.
+    fn absorb(&mut self, mut joiner: Box<Self>) -> Result<Joined, Box<Self>> {
+        if !self.view.can_absorb(&mut joiner.view) {
+            return Err(joiner);
+        }
+        let Self { view, writer } = *joiner;
+        match self.writer.join(writer) {
+            Ok(joined) => {
+                self.view.absorb(&view);
+                Ok(joined)
+            }
+            Err(writer) => Err(Box::new(Self { view, writer })),
         }
     }
 }
