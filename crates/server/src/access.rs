@@ -66,6 +66,11 @@ pub trait Directory: Send + Sync {
     /// The desktop for a client that names none: the configured one, else the only one.
     fn default_desktop(&self) -> Option<DesktopHandle>;
 
+    /// The desktop that comes after this one for a user who asks for the machine's next; `None` if there is only one.
+    fn beside(&self, _user: &str, _desktop: &DesktopName) -> Option<DesktopHandle> {
+        None
+    }
+
     /// What `user` may do with the desktop. [`Rights::default`] is "nothing".
     fn rights(&self, user: &str, desktop: &DesktopName) -> Rights;
 

@@ -282,19 +282,13 @@ fn come_back(client: &ClientLogin, proven: Option<&LoginName>, door: Door<'_>) -
         }
     };
     // What was granted then may be gone by now.
-    let rights = config.directory.rights(&user, &lost.desktop);
-    let desktop = config.directory.find(&lost.desktop).filter(|_| rights.view);
-    let Some(desktop) = desktop else {
+    let directory = config.directory.as_ref();
+    let desktop = directory.find(&lost.desktop);
+    let Some(grant) = desktop.and_then(|desktop| route::grant(desktop, &user, directory).ok()) else {
         warn!(%peer, %user, desktop = %lost.desktop, "the reconnect cookie's desktop is gone, or not granted any more");
         return None;
     };
     info!(%peer, %user, desktop = %lost.desktop, lost = %lost.session, "client comes back by its reconnect cookie");
-    let grant = Grant {
-        clipboard: config.directory.clipboard(&user, &lost.desktop),
-        streams: config.directory.streams_for(&user, &lost.desktop),
-        desktop,
-        rights,
-    };
     Some(Decided {
         user,
         verdict: Ok(grant),

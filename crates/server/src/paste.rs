@@ -1,6 +1,7 @@
-//! Pasting as typing, for guests without an agent: a viewer who presses Ctrl+Alt+Shift+V in a session has what it would
-//! paste typed on the guest's keyboard, in the guest's layout if that is known, else in the client's. Any key of the
-//! viewer's stops it. The typing itself is [`Hand::type_text`](crate::Hand::type_text)'s.
+//! The chords of a session. Pasting as typing, for guests without an agent: a viewer who presses Ctrl+Alt+Shift+V has what
+//! it would paste typed on the guest's keyboard, in the guest's layout if that is known, else in the client's. Any key of
+//! the viewer's stops it. The typing itself is [`Hand::type_text`](crate::Hand::type_text)'s. Ctrl+Alt+Shift+N asks for the
+//! machine's next desktop, which is the session's to do.
 
 use rdpmux_model::{InputEvent, Scancode};
 use tokio::task::JoinHandle;
@@ -31,6 +32,8 @@ pub(crate) enum Fate {
     Keep,
     /// It completes the chord: lift the keys of the chord and type.
     Paste,
+    /// It completes the other chord: lift its keys and show the machine's next desktop.
+    Next,
 }
 
 /// The chord of one session and what it has started.
@@ -44,8 +47,8 @@ pub(crate) struct Paster {
 #[derive(Default)]
 struct Chord {
     modifiers: [bool; MODIFIERS.len()],
-    /// The chord's letter is down since it completed the chord.
-    letter: bool,
+    /// The letter that is down since it completed a chord.
+    letter: Option<Scancode>,
 }
 
 impl Chord {
@@ -54,21 +57,20 @@ impl Chord {
             self.modifiers[index] = down;
             return Fate::Pass;
         }
-        if scancode != LETTER {
+        if self.letter == Some(scancode) {
+            self.letter = self.letter.filter(|_| down);
+            return Fate::Keep;
+        }
+        let fate = match scancode {
+            PASTE => Fate::Paste,
+            NEXT => Fate::Next,
+            _ => Fate::Pass,
+        };
+        if fate == Fate::Pass || !down || !self.is_complete() {
             return Fate::Pass;
         }
-        match (down, self.letter) {
-            (true, false) if self.is_complete() => {
-                self.letter = true;
-                Fate::Paste
-            }
-            (true, true) => Fate::Keep,
-            (false, true) => {
-                self.letter = false;
-                Fate::Keep
-            }
-            _ => Fate::Pass,
-        }
+        self.letter = Some(scancode);
+        fate
     }
 
     fn is_complete(&self) -> bool {
@@ -90,11 +92,16 @@ impl Paster {
         let fate = self.chord.key(scancode, down);
         let is_modifier = MODIFIERS.iter().any(|(key, _)| *key == scancode);
         match fate {
-            Fate::Paste if self.is_busy() => Fate::Keep,
+            Fate::Paste | Fate::Next if self.is_busy() => Fate::Keep,
             // The key says "stop" and means nothing else.
             Fate::Pass if down && !is_modifier && self.stop() => Fate::Keep,
             fate => fate,
         }
+    }
+
+    /// The chord's letter is the guest's after all.
+    pub(crate) fn let_pass(&mut self) {
+        self.chord.letter = None;
     }
 
     /// Types what the viewer would paste.
@@ -171,8 +178,9 @@ const MODIFIERS: [(Scancode, Modifier); 6] = [
     (key(0x2A, false), Modifier::Shift),
     (key(0x36, false), Modifier::Shift),
 ];
-/// V on every Latin layout.
-const LETTER: Scancode = key(0x2F, false);
+/// V and N on every Latin layout.
+const PASTE: Scancode = key(0x2F, false);
+const NEXT: Scancode = key(0x31, false);
 /// Characters that are typed at most: five minutes.
 const LONGEST: usize = 16 * 1024;
 
@@ -191,12 +199,30 @@ mod tests {
     #[test]
     fn the_chord_is_its_four_keys_and_the_letter_stays_with_us_until_it_is_up() {
         let mut chord = Chord::default();
-        let fates = press(&mut chord, &[CONTROL, ALT, SHIFT, LETTER, LETTER]);
+        let fates = press(&mut chord, &[CONTROL, ALT, SHIFT, PASTE, PASTE]);
         assert_eq!(fates, [Fate::Pass, Fate::Pass, Fate::Pass, Fate::Paste, Fate::Keep]);
         assert_eq!(chord.key(CONTROL, false), Fate::Pass);
-        assert_eq!(chord.key(LETTER, true), Fate::Keep);
-        assert_eq!(chord.key(LETTER, false), Fate::Keep);
-        assert_eq!(chord.key(LETTER, true), Fate::Pass, "control is up");
+        assert_eq!(chord.key(PASTE, true), Fate::Keep);
+        assert_eq!(chord.key(PASTE, false), Fate::Keep);
+        assert_eq!(chord.key(PASTE, true), Fate::Pass, "control is up");
+    }
+
+    #[test]
+    fn each_chord_has_its_letter_and_one_that_means_nothing_here_is_the_guest_s() {
+        let mut paster = Paster::default();
+        let mut press = |scancode, down| paster.input(InputEvent::Key { scancode, down });
+        for modifier in [CONTROL, ALT, SHIFT] {
+            assert_eq!(press(modifier, true), Fate::Pass);
+        }
+        assert_eq!(press(NEXT, true), Fate::Next);
+        assert_eq!(press(NEXT, false), Fate::Keep);
+        assert_eq!(press(NEXT, true), Fate::Next);
+        paster.let_pass();
+        let up = InputEvent::Key {
+            scancode: NEXT,
+            down: false,
+        };
+        assert_eq!(paster.input(up), Fate::Pass);
     }
 
     #[test]
@@ -204,8 +230,8 @@ mod tests {
         for keys in [[CONTROL, ALT], [CONTROL, SHIFT], [ALT, SHIFT]] {
             let mut chord = Chord::default();
             press(&mut chord, &keys);
-            assert_eq!(chord.key(LETTER, true), Fate::Pass);
-            assert_eq!(chord.key(LETTER, false), Fate::Pass);
+            assert_eq!(chord.key(PASTE, true), Fate::Pass);
+            assert_eq!(chord.key(PASTE, false), Fate::Pass);
         }
     }
 
@@ -217,7 +243,7 @@ mod tests {
         assert_eq!(paster.input(key(CONTROL, false)), Fate::Pass);
         assert_eq!(paster.input(key(SHIFT, true)), Fate::Pass);
         assert!(paster.is_busy());
-        assert_eq!(paster.input(key(LETTER, true)), Fate::Keep);
-        assert_eq!(paster.input(key(LETTER, true)), Fate::Pass);
+        assert_eq!(paster.input(key(PASTE, true)), Fate::Keep);
+        assert_eq!(paster.input(key(PASTE, true)), Fate::Pass);
     }
 }

@@ -95,11 +95,16 @@ pub(crate) fn choose(
     } else {
         directory.default_desktop().ok_or(Denied::NoneNamed)?
     };
-    let rights = directory.rights(&login.user, desktop.name());
+    grant(desktop, &login.user, directory)
+}
+
+/// What `user` may do with the desktop.
+pub(crate) fn grant(desktop: DesktopHandle, user: &str, directory: &dyn Directory) -> Result<Grant, Denied> {
+    let rights = directory.rights(user, desktop.name());
     if rights.view {
-        let clipboard = directory.clipboard(&login.user, desktop.name());
+        let clipboard = directory.clipboard(user, desktop.name());
         Ok(Grant {
-            streams: directory.streams_for(&login.user, desktop.name()),
+            streams: directory.streams_for(user, desktop.name()),
             desktop,
             rights,
             clipboard,

@@ -38,7 +38,7 @@ pub struct SessionFacts {
     pub peer: SocketAddr,
     /// The client by its own words.
     pub client: String,
-    /// What the user may do, as it was at the login.
+    /// What the user may do there, as it was when the session came to it.
     pub rights: Rights,
     /// The machine hears the client's microphone now.
     pub speaks: bool,
@@ -150,7 +150,7 @@ impl Sessions {
         true
     }
 
-    /// Tells of every session that comes or goes; several changes may be told as one.
+    /// Tells of every session that comes, goes or shows another desktop; several changes may be told as one.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.0.changed.subscribe()
     }
@@ -160,6 +160,14 @@ impl Sessions {
         if let Some(entry) = self.0.entries.lock().get_mut(&id) {
             entry.facts.speaks = speaks;
         }
+    }
+
+    /// The session shows another desktop from now on, where its user has these rights.
+    pub(crate) fn set_desktop(&self, id: SessionId, desktop: DesktopName, rights: Rights) {
+        if let Some(entry) = self.0.entries.lock().get_mut(&id) {
+            (entry.facts.desktop, entry.facts.rights) = (desktop, rights);
+        }
+        self.0.changed.send_replace(());
     }
 
     pub(crate) fn enter(&self, facts: SessionFacts) -> Presence {

@@ -205,6 +205,15 @@ impl Directory for Board {
         self.find(&machine)
     }
 
+    fn beside(&self, user: &str, desktop: &DesktopName) -> Option<DesktopHandle> {
+        let mut names = self.names();
+        names.retain(|name| name.vm().eq_ignore_ascii_case(desktop.vm()) && self.rights(user, name).view);
+        let here = names.iter().position(|name| name == desktop);
+        let next = here.map_or(0, |here| (here + 1) % names.len());
+        let next = names.get(next).filter(|next| *next != desktop)?;
+        self.find(next)
+    }
+
     fn rights(&self, user: &str, desktop: &DesktopName) -> Rights {
         let stream = self.shown(desktop, |shown| shown.stream).flatten();
         let policy = self.policy.read();

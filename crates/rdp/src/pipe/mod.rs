@@ -388,6 +388,16 @@ impl FrameWriter {
         Ok(CompressedFrame { id, parts })
     }
 
+    /// Takes back what earlier frames left at the client besides its surfaces: cached bitmaps and videos. For an encoder that
+    /// starts anew, with another picture. What it returns goes to all clients of the stream before the next frame.
+    pub fn forget(&mut self) -> Vec<Bytes> {
+        let mut parts = Vec::new();
+        if let Pipe::Egfx(_, egfx) = &mut self.pipe {
+            egfx.forget(&mut keep(&mut parts));
+        }
+        parts
+    }
+
     /// A writer for one client that leaves this stream, or for all that stay: it makes its next frame for what the
     /// client has, and refers to nothing of this writer's history. `None` in other pipes than EGFX.
     pub fn fork(&self) -> Option<Self> {

@@ -248,7 +248,9 @@ async fn serve(
         drive = drive.with_streams(streams, visitor);
     }
     if let Some(place) = &place {
-        drive = drive.listed(&place.presence, place.cookie.as_ref().map(|(cookie, _)| cookie));
+        drive = drive
+            .listed(&place.presence, place.cookie.as_ref().map(|(cookie, _)| cookie))
+            .roaming(user);
     }
     let end = drive.run().await;
     if let Some((_, hold)) = place.and_then(|place| place.cookie)

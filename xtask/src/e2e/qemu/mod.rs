@@ -95,7 +95,13 @@ pub(super) fn viewer(
 }
 
 /// Compares with QEMU's screendump while the guest is stopped, so that both show one moment.
-fn compare_at_rest(case: &Case, client: &mut Client, name: &str, fidelity: Fidelity, vm: &mut Vm) -> Result<String> {
+pub(super) fn compare_at_rest(
+    case: &Case,
+    client: &mut Client,
+    name: &str,
+    fidelity: Fidelity,
+    vm: &mut Vm,
+) -> Result<String> {
     vm.pause()?;
     // What QEMU shows may still change for a refresh after the stop.
     let figure = compare(case, client, name, fidelity, || vm.screendump());

@@ -100,7 +100,7 @@ fn login(case: &Case, qemu: Qemu) -> Result<String> {
     let history = history(&shop)?;
     let is_quiet = ["INTRUDER", "Sesam"].iter().all(|word| !history.contains(word));
     ensure!(is_quiet, "what must not be there: {history}");
-    selects(&alice, &history)?;
+    selects(&alice, &history, "who: root, 42")?;
     types(&alice, "exit")?;
     drop((alice, bob));
     let away = Away::new(case, &daemon)?.line("alice", &["console", "web1", "--take-over"]);
@@ -142,14 +142,15 @@ fn logs_in(shop: &Shop, turn: usize, mut types: impl FnMut(&str) -> Result<()>) 
     times("vault login: ", turn + 1)
 }
 
-/// Drags over the last answer; it can be pasted on the client's screen.
-fn selects(client: &Client, history: &str) -> Result<()> {
+/// Drags over a whole line; it can be pasted on the client's screen.
+pub(super) fn selects(client: &Client, history: &str, line: &str) -> Result<()> {
     let mut terminal = Terminal::new(Grid::USUAL);
+    let last = u16::try_from(line.len() - 1)?;
     terminal.feed(history.as_bytes());
     let row = (0..Grid::USUAL.rows()).find(|row| {
         let place = |column| Place { row: *row, column };
-        terminal.select(place(0), place(12));
-        terminal.selected_text().as_deref() == Some("who: root, 42")
+        terminal.select(place(0), place(last));
+        terminal.selected_text().as_deref() == Some(line)
     });
     let row = row.context("the answer is not on the screen")?;
     let (width, height) = size();
@@ -166,7 +167,7 @@ fn selects(client: &Client, history: &str) -> Result<()> {
         "sleep",
         "0.2",
         "mousemove",
-        &x(12),
+        &x(usize::from(last)),
         &y,
     ];
     client.display.xdotool(&drag)?;
@@ -183,7 +184,7 @@ fn selects(client: &Client, history: &str) -> Result<()> {
             "UTF8_STRING",
         ]);
         let pasted = xclip.env("DISPLAY", client.display.name()).output()?.stdout;
-        Ok(pasted == b"who: root, 42")
+        Ok(pasted == line.as_bytes())
     })
 }
 
@@ -195,17 +196,17 @@ pub(super) fn status(left: &str, right: &str) -> Status {
 }
 
 /// A line, with the Enter key.
-fn types(client: &Client, text: &str) -> Result<()> {
+pub(super) fn types(client: &Client, text: &str) -> Result<()> {
     client.display.point(300, 300)?;
     client.display.type_text(text)?;
     client.display.xdotool(&["key", "Return"])
 }
 
-fn history(shop: &Shop) -> Result<String> {
+pub(super) fn history(shop: &Shop) -> Result<String> {
     shop.does(&["console", "web1", "--history"])
 }
 
-fn said(shop: &Shop, what: &str) -> Result<()> {
+pub(super) fn said(shop: &Shop, what: &str) -> Result<()> {
     wait::for_true(wait::seconds(30), &format!("the guest says {what:?}"), || {
         Ok(history(shop)?.contains(what))
     })
@@ -213,7 +214,7 @@ fn said(shop: &Shop, what: &str) -> Result<()> {
 }
 
 /// Waits until the client shows what the emulator makes of all that the guest said.
-fn shows(case: &Case, shop: &Shop, client: &mut Client, status: &Status) -> Result<Picture> {
+pub(super) fn shows(case: &Case, shop: &Shop, client: &mut Client, status: &Status) -> Result<Picture> {
     let (width, height) = size();
     client.wait_for(
         &case.folder,

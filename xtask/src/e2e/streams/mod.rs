@@ -2,6 +2,7 @@
 //! is what they share. Called by `e2e`.
 
 mod bombs;
+mod chord;
 mod heads;
 mod outside;
 mod proxy;
@@ -30,6 +31,7 @@ pub fn run(wanted: Wanted<'_>) -> Result<()> {
     let mut suite = Suite::new("streams", wanted);
     shell::cases(&mut suite);
     heads::cases(&mut suite);
+    chord::cases(&mut suite);
     remote::cases(&mut suite);
     takeover::cases(&mut suite);
     outside::cases(&mut suite);

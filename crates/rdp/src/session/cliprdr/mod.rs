@@ -265,9 +265,10 @@ impl Session {
         let Some(clipboard) = &mut self.clipboard else {
             return false;
         };
-        clipboard.is_started = true;
-        clipboard.send(pdu::server_capabilities());
-        clipboard.send(pdu::monitor_ready());
+        if !std::mem::replace(&mut clipboard.is_started, true) {
+            clipboard.send(pdu::server_capabilities());
+            clipboard.send(pdu::monitor_ready());
+        }
         true
     }
 

@@ -20,22 +20,37 @@ impl Drive {
         }
     }
 
+    /// Takes part in another clipboard instead, or in none. What the client has copied is there, too.
+    pub(super) fn change_clipboard(&mut self, seat: Option<ClipboardSeat>) {
+        self.clipboard = seat;
+        self.start_clipboard();
+        if let Some(formats) = self.copied.clone() {
+            self.on_clipboard(ClipboardEvent::Copied {
+                formats,
+                crossed: false,
+            });
+        }
+    }
+
     pub(super) fn on_clipboard(&mut self, event: ClipboardEvent) {
-        let Some(seat) = &self.clipboard else { return };
+        if let ClipboardEvent::Copied { formats, .. } = &event {
+            self.copied = Some(formats.clone());
+        }
+        let takes = |event| self.clipboard.as_ref().is_some_and(|seat| seat.client(event));
         match event {
             ClipboardEvent::Refused(refusal) => warn!(session = %self.id, %refusal, "clipboard"),
             ClipboardEvent::Wanted { .. } => {
-                if !seat.client(event) {
+                if !takes(event) {
                     self.rdp.clipboard_answer(None);
                 }
             }
             ClipboardEvent::FileWanted(request) => {
-                if !seat.client(event) {
+                if !takes(event) {
                     self.rdp.clipboard_answer_file(request.stream, None);
                 }
             }
             event => {
-                if !seat.client(event) {
+                if !takes(event) {
                     debug!(session = %self.id, "the client does more with the clipboard than is taken");
                 }
             }
@@ -44,7 +59,10 @@ impl Drive {
 
     pub(super) fn on_notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Announce(formats) => self.rdp.clipboard_announce(&formats),
+            Notice::Announce(formats) => {
+                self.copied = Some(Vec::new());
+                self.rdp.clipboard_announce(&formats);
+            }
             Notice::Fetch { format, token, limit } => {
                 if !self.rdp.clipboard_fetch(format, token, limit) {
                     self.on_clipboard(ClipboardEvent::Data { token, data: None });
@@ -63,15 +81,17 @@ impl Drive {
         }
     }
 
-    /// A viewer's input, unless it is the chord that types the clipboard, or stops that.
+    /// A viewer's input, unless it is one of its chords, or stops what one began.
     pub(super) fn on_viewer_input(&mut self, event: InputEvent) -> Result<(), End> {
-        let Some(seat) = &self.clipboard else {
-            return self.on_input(event);
-        };
         match self.paster.input(event) {
             Fate::Pass => self.on_input(event),
             Fate::Keep => Ok(()),
+            Fate::Next => self.ask_for_next(event),
             Fate::Paste => {
+                let Some(seat) = &self.clipboard else {
+                    self.paster.let_pass();
+                    return self.on_input(event);
+                };
                 let layout = Layout::of_windows(self.rdp.info().keyboard_layout);
                 self.paster.start(seat, self.seat.desktop(), layout);
                 Paster::lifted().try_for_each(|event| self.on_input(event))

@@ -12,6 +12,7 @@ impl Drive {
                 let monitors = layout.monitors().len();
                 let counts = self.seat.wish(&layout);
                 debug!(session = %self.id, monitors, counts, "the client's monitors");
+                self.layout = Some(layout);
             }
             // As often as the client pleases, so only once for all to see.
             Err(refused) if !self.layout_refused => {

@@ -8,6 +8,7 @@
 //! Control and input never wait for any of it.
 
 mod clipboard;
+mod elsewhere;
 mod end;
 mod extras;
 mod frames;
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use rdpmux_engine::{Pacer, PacerConfig, Quality, Readiness, Tempo};
-use rdpmux_model::{Generation, HeadState, InputEvent, SessionId, Size, TouchPhase};
+use rdpmux_model::{ClipboardFormat, Generation, HeadState, InputEvent, MonitorLayout, SessionId, Size, TouchPhase};
 use rdpmux_rdp::{CacheOffer, CloseReason, ReconnectCookie, Session, SessionEvent};
 use tokio::io::{AsyncReadExt, ReadHalf};
 use tokio::sync::watch;
@@ -41,6 +42,7 @@ use crate::session::outbox::Outbox;
 use crate::session::stream::Follow;
 use crate::session::{GOODBYE, linger};
 use crate::sessions::{Meter, Presence, told};
+use elsewhere::Elsewhere;
 pub(super) use end::End;
 use end::is_goodbye;
 use extras::{ExtraWake, Extras};
@@ -63,6 +65,8 @@ pub(super) struct Drive {
     outbox: Outbox,
     seat: Seat,
     clipboard: Option<ClipboardSeat>,
+    /// What the client has copied, while that is the newest; `None` before it told.
+    copied: Option<Vec<ClipboardFormat>>,
     paster: Paster,
     frames: watch::Receiver<Generation>,
     state: watch::Receiver<HeadState>,
@@ -92,11 +96,15 @@ pub(super) struct Drive {
     sound: ViewerSound,
     streams: ViewerStreams,
     extras: Extras,
+    /// The client's monitors.
+    layout: Option<MonitorLayout>,
     /// The client has sent a list of monitors that cannot be.
     layout_refused: bool,
     born: Instant,
     pipe_due: Instant,
     farewell: Option<(Instant, CloseReason)>,
+    /// `None`: it stays where it is.
+    elsewhere: Option<Elsewhere>,
     liveness: Liveness,
     /// Where it is told to end.
     notice: Option<watch::Receiver<Option<CloseReason>>>,
@@ -142,6 +150,7 @@ impl Drive {
             inbound: link.buffer,
             outbox: Outbox::spawn(writer, limits.write),
             clipboard,
+            copied: None,
             paster: Paster::default(),
             frames: desktop.frames(),
             state: desktop.state(),
@@ -167,10 +176,12 @@ impl Drive {
             sound: ViewerSound::new(desktop.peripherals().sound.clone()),
             streams: ViewerStreams::default(),
             extras: Extras::default(),
+            layout: None,
             layout_refused: false,
             born: now,
             pipe_due: now + GRAPHICS,
             farewell: farewell.map(|f| (now + f.after, f.reason)),
+            elsewhere: None,
             liveness: Liveness::new(now, limits.idle),
             notice: None,
             cookie: None,
@@ -227,6 +238,7 @@ impl Drive {
         self.digest()?;
         loop {
             fault::hold();
+            self.go_elsewhere().await?;
             self.pump()?;
             self.seat.set_rate(self.tempo.rate(Instant::now().into_std()));
             self.pump_clipboard()?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rdpmux_engine::SurfaceReader;
 use rdpmux_model::SessionId;
 use rdpmux_rdp::{FramePipe, Joined};
 use tokio::time::Instant;
@@ -54,6 +55,31 @@ impl Follow {
         let Some(engine) = forked else { return false };
         self.stream.leave(self.session);
         self.change_to(Stream::new(self.stream.kind, Box::new(engine), self.session));
+        true
+    }
+
+    /// Goes on with another surface: the client is shown all of it. `false` if it cannot now; what it waits for is told as a
+    /// frame is.
+    pub(crate) fn move_to(&mut self, surface: &SurfaceReader) -> bool {
+        if !self.leave() || !self.before.is_empty() {
+            return false;
+        }
+        let engine = {
+            let mut state = self.stream.state.lock();
+            let count = state.count;
+            let is_ready = state.followers.get(&self.session).is_some_and(|me| me.has_all(count));
+            state.engine.take_if(|_| is_ready)
+        };
+        let Some(engine) = engine else { return false };
+        let mut writer = engine.writer;
+        let parts = writer.forget();
+        let moved = Self::alone(self.session, writer, surface);
+        if !parts.is_empty()
+            && let Some(me) = moved.stream.state.lock().followers.get_mut(&self.session)
+        {
+            me.first = Some(Arc::new(Made::aside(parts)));
+        }
+        *self = moved;
         true
     }
 
