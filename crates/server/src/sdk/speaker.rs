@@ -1,8 +1,8 @@
 //! Plays a program's sound: its handler runs on a thread of its own, its waves become pieces of PCM for the clients' hub.
 //!
 //! ```text
-//! hub: somebody listens → task → thread: handler.start → format ─┐
-//! program: Wave → queue of 2 s ────────────────────────────────── task: pieces of 20 ms, in time → hub
+//! hub: somebody listens → task → wish → thread: handler.start → format ─┐
+//! program: Wave → queue of 2 s ───────────────────────────────────────── task: pieces of 20 ms, in time → hub
 //! ```
 
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rdpmux_model::Pcm;
 use tokio::runtime::Handle;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, warn};
@@ -45,9 +45,11 @@ impl Speaker {
         };
         let hub = SoundHub::spawn("sdk".to_owned(), source);
         let (messages, inbox) = mpsc::channel(MESSAGES);
+        let (wish, format) = spawn(handler, calls)?;
         let player = Player {
             listened: hub.listened(),
-            thread: spawn(handler, calls)?,
+            wish,
+            format,
             played,
             chosen: None,
             volume: [u16::MAX; 2],
@@ -65,30 +67,35 @@ impl Speaker {
     }
 }
 
-/// A call of the handler.
-enum Turn {
-    Start(oneshot::Sender<Option<AudioFormat>>),
-    Stop,
-}
-
-fn spawn(mut handler: Box<dyn RdpsndServerHandler>, calls: Calls) -> std::io::Result<mpsc::UnboundedSender<Turn>> {
-    // A listener that comes and goes puts two turns in here, once a second at most.
-    let (sender, mut turns) = mpsc::unbounded_channel();
+/// Starts the thread: it is told whether sound is wished for, and tells the format in which the handler plays. Listeners who
+/// come and go while the handler is in a call are not made up for.
+fn spawn(mut handler: Box<dyn RdpsndServerHandler>, calls: Calls) -> std::io::Result<(Wish, Format)> {
+    let (wish, mut wished) = watch::channel(false);
+    let (chosen, format) = watch::channel(None);
     let runtime = Handle::current();
     thread::Builder::new().name("rdp-sound".into()).spawn(move || {
         let _runtime = runtime.enter();
-        while let Some(turn) = turns.blocking_recv() {
-            match turn {
-                Turn::Start(answer) => {
-                    let chosen = calls.call("sound handler", || begin(handler.as_mut()));
-                    let _ = answer.send(chosen.flatten());
-                }
-                Turn::Stop => drop(calls.call("sound handler", || handler.stop())),
+        let mut is_started = false;
+        while runtime
+            .block_on(wished.wait_for(|wished| *wished != is_started))
+            .is_ok()
+        {
+            is_started = !is_started;
+            if is_started {
+                chosen.send_replace(calls.call("sound handler", || begin(handler.as_mut())).flatten());
+            } else {
+                chosen.send_replace(None);
+                calls.call("sound handler", || handler.stop());
             }
         }
     })?;
-    Ok(sender)
+    Ok((wish, format))
 }
+
+/// Whether somebody listens.
+type Wish = watch::Sender<bool>;
+/// What the handler plays, while it does.
+type Format = watch::Receiver<Option<AudioFormat>>;
 
 /// The format that the handler chooses.
 fn begin(handler: &mut dyn RdpsndServerHandler) -> Option<AudioFormat> {
@@ -120,7 +127,8 @@ fn is_taken(format: &AudioFormat) -> bool {
 
 struct Player {
     listened: watch::Receiver<bool>,
-    thread: mpsc::UnboundedSender<Turn>,
+    wish: Wish,
+    format: Format,
     played: broadcast::Sender<Pcm>,
     /// While somebody listens.
     chosen: Option<AudioFormat>,
@@ -134,19 +142,15 @@ struct Player {
 
 impl Player {
     async fn run(mut self, mut inbox: mpsc::Receiver<RdpsndServerMessage>) {
-        let mut starting = None;
         loop {
             let due = self.clock;
             tokio::select! {
                 biased;
                 changed = self.listened.changed() => match changed {
-                    Ok(()) => starting = self.turn(),
+                    Ok(()) => self.turn(),
                     Err(_) => return,
                 },
-                chosen = answer(&mut starting) => {
-                    starting = None;
-                    self.chosen = chosen;
-                }
+                Ok(()) = self.format.changed() => self.turn(),
                 () = sleep_until(due), if !self.queue.is_empty() => self.play(),
                 message = inbox.recv() => match message {
                     Some(message) => self.take(message),
@@ -156,17 +160,11 @@ impl Player {
         }
     }
 
-    fn turn(&mut self) -> Option<oneshot::Receiver<Option<AudioFormat>>> {
-        self.chosen = None;
+    fn turn(&mut self) {
+        let is_listened = *self.listened.borrow_and_update();
+        self.wish.send_replace(is_listened);
+        self.chosen = self.format.borrow_and_update().clone().filter(|_| is_listened);
         self.silence();
-        let (answer, chosen) = oneshot::channel();
-        match *self.listened.borrow_and_update() {
-            true => self.thread.send(Turn::Start(answer)).ok().map(|()| chosen),
-            false => {
-                let _ = self.thread.send(Turn::Stop);
-                None
-            }
-        }
     }
 
     fn silence(&mut self) {
@@ -217,14 +215,6 @@ impl Player {
     }
 }
 
-async fn answer(starting: &mut Option<oneshot::Receiver<Option<AudioFormat>>>) -> Option<AudioFormat> {
-    match starting {
-        // The thread is gone with the program's handler.
-        Some(chosen) => chosen.await.unwrap_or_default(),
-        None => std::future::pending().await,
-    }
-}
-
 /// Both samples of a frame.
 fn stereo(frame: &[u8], format: &AudioFormat, volume: [u16; 2]) -> [i16; 2] {
     let sample = |at: usize| match format.bits_per_sample {
@@ -250,7 +240,7 @@ const AHEAD: Duration = Duration::from_millis(80);
 mod tests {
     use super::*;
 
-    fn pcm(channels: u16, bits: u16) -> AudioFormat {
+    const fn pcm(channels: u16, bits: u16) -> AudioFormat {
         AudioFormat {
             format: WaveFormat::PCM,
             n_channels: channels,
@@ -329,6 +319,54 @@ mod tests {
         assert_eq!(noted.recv().await, Some("stop"));
         drop(speaker);
     }
+
+    /// Notes its calls, and takes as long for each start as the test likes.
+    struct Slow(mpsc::UnboundedSender<&'static str>, std::sync::mpsc::Receiver<()>);
+
+    impl RdpsndServerHandler for Slow {
+        fn get_formats(&self) -> &[AudioFormat] {
+            const { &[pcm(2, 16)] }
+        }
+
+        fn start(&mut self, _: &ClientAudioFormatPdu) -> Option<u16> {
+            let _ = self.0.send("start");
+            let _ = self.1.recv();
+            Some(0)
+        }
+
+        fn stop(&mut self) {
+            let _ = self.0.send("stop");
+        }
+    }
+
+    #[tokio::test]
+    async fn listeners_who_come_and_go_while_the_handler_is_in_a_call_leave_nothing_that_queues() {
+        let (calls, oversee) = Calls::new();
+        tokio::spawn(oversee);
+        let (notes, mut noted) = mpsc::unbounded_channel();
+        let (release, released) = std::sync::mpsc::channel();
+        let (wish, mut format) = spawn(Box::new(Slow(notes, released)), calls).unwrap();
+        wish.send_replace(true);
+        assert_eq!(noted.recv().await, Some("start"));
+        for time in 0..1000 {
+            wish.send_replace(time % 2 == 0);
+        }
+        release.send(()).unwrap();
+        assert_eq!(noted.recv().await, Some("stop"), "nobody listens in the end");
+        wish.send_replace(true);
+        assert_eq!(noted.recv().await, Some("start"));
+        for time in 0..1001 {
+            wish.send_replace(time % 2 == 0);
+        }
+        release.send(()).unwrap();
+        assert!(
+            format.wait_for(Option::is_some).await.is_ok(),
+            "somebody listens in the end"
+        );
+        drop(wish);
+        assert_eq!(noted.recv().await, None, "it is asked for nothing more");
+    }
+
     /// The next piece, or nothing if none comes.
     async fn hear(line: &mut broadcast::Receiver<crate::sound::Wave>, heard: &mut Vec<u8>) {
         let wave = tokio::time::timeout(Duration::from_millis(300), line.recv());
