@@ -7,6 +7,7 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::thread;
 
 use bytes::Bytes;
@@ -32,6 +33,10 @@ use crate::clipboard::{ClipboardHub, ClipboardSeat, Notice};
 ///
 /// `build_cliprdr_backend` is called once, when the server starts to run: one backend is there for all clients, and
 /// `temporary_directory` and `client_capabilities` are not asked for.
+///
+/// Answer each `on_format_data_request` within 30 s, by an error if there is nothing to give. Who pastes waits no longer than
+/// that, and since answers do not say which request they are for, what comes later is taken for the next request's if there is
+/// one by then. While the backend has not returned from a request that nobody waits for any more, further ones fail at once.
 pub trait CliprdrServerFactory: CliprdrBackendFactory + Send {
     /// Called once, before the server runs: where the backend's messages go.
     fn set_sender(&mut self, _sender: mpsc::UnboundedSender<ServerEvent>) {}
@@ -61,7 +66,7 @@ impl Clipboard {
                 let party = Party {
                     seat,
                     thread,
-                    asked: VecDeque::new(),
+                    asked: None,
                     pasting: VecDeque::new(),
                     files: None,
                     lists: Vec::new(),
@@ -98,14 +103,30 @@ fn spawn(mut backend: Box<dyn CliprdrBackend>, calls: Calls) -> std::io::Result<
 struct Party {
     seat: ClipboardSeat,
     thread: mpsc::Sender<Call>,
-    /// What the hub waits for, in order, with the bytes that it takes.
-    asked: VecDeque<(u32, usize)>,
-    /// Formats that the program waits for, in order.
+    /// The hub's newest question, until it is answered. It asks the next when it no longer waits for the one before.
+    asked: Option<Question>,
+    /// Formats that the program waits for, in order, at most [`PASTES`].
     pasting: VecDeque<u32>,
     /// The list of files that the program offers, encoded.
     files: Option<Bytes>,
     /// Numbers of formats that are lists of files, as announced to the program.
     lists: Vec<u32>,
+}
+
+/// A question of the hub's.
+struct Question {
+    token: u32,
+    /// Bytes that it takes.
+    limit: usize,
+    /// The call by which the backend was asked has the other one.
+    call: Arc<()>,
+}
+
+impl Question {
+    /// The backend has not returned from it.
+    fn is_in_call(&self) -> bool {
+        Arc::strong_count(&self.call) > 1
+    }
 }
 
 impl Party {
@@ -185,8 +206,16 @@ impl Party {
         let request = FormatDataRequest {
             format: ClipboardFormatId(format),
         };
-        if self.call(move |backend| backend.on_format_data_request(request)) {
-            self.asked.push_back((token, limit));
+        let call = Arc::new(());
+        let in_call = call.clone();
+        // What a backend gives before it returns is an answer to what it was asked then.
+        let is_behind = self.asked.as_ref().is_some_and(Question::is_in_call);
+        let ask = move |backend: &mut dyn CliprdrBackend| {
+            let _in_call = in_call;
+            backend.on_format_data_request(request);
+        };
+        if !is_behind && self.call(ask) {
+            self.asked = Some(Question { token, limit, call });
         } else {
             self.tell(ClipboardEvent::Data { token, data: None });
         }
@@ -220,7 +249,7 @@ impl Party {
             }
             ClipboardMessage::SendInitiateFileCopy(files) => self.copy_files(files),
             ClipboardMessage::SendFormatData(response) => {
-                let Some((token, limit)) = self.asked.pop_front() else {
+                let Some(Question { token, limit, .. }) = self.asked.take() else {
                     return debug!("the program gives clipboard data that nobody had asked for");
                 };
                 let is_good = !response.is_error() && response.data().len() <= limit;
@@ -228,9 +257,9 @@ impl Party {
                 self.tell(ClipboardEvent::Data { token, data });
             }
             ClipboardMessage::SendInitiatePaste(ClipboardFormatId(format)) => {
-                self.pasting.push_back(format);
-                if !self.tell(ClipboardEvent::Wanted { format }) {
-                    self.pasting.pop_back();
+                if self.pasting.len() < PASTES && self.tell(ClipboardEvent::Wanted { format }) {
+                    self.pasting.push_back(format);
+                } else {
                     self.call(|backend| backend.on_format_data_response(FormatDataResponse::new_error()));
                 }
             }
@@ -334,6 +363,8 @@ const PROGRAM: SessionId = SessionId(0);
 const FILE_LIST: u32 = 0xC0FE;
 /// Formats of one copy.
 const FORMATS: usize = 256;
+/// Formats that the program waits for: the hub answers so many.
+const PASTES: usize = 16;
 /// Messages and calls that wait.
 const QUEUE: usize = 64;
 

@@ -1,14 +1,19 @@
 //! A program and a client at one hub.
 
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
 use rdpmux_model::DesktopName;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
 
-/// Notes its calls and answers questions.
+/// Notes its calls, and returns from a request when the test lets it.
 #[derive(Debug)]
 struct Backend {
     notes: mpsc::UnboundedSender<String>,
+    returns: Mutex<Receiver<()>>,
 }
 
 ironrdp_core::impl_as_any!(Backend);
@@ -37,6 +42,7 @@ impl CliprdrBackend for Backend {
     }
     fn on_format_data_request(&mut self, request: FormatDataRequest) {
         self.note(format!("wanted {}", request.format.0));
+        let _ = self.returns.lock().map(|returns| returns.recv());
     }
     fn on_format_data_response(&mut self, response: FormatDataResponse<'_>) {
         let text = response.to_unicode_string().unwrap_or_default();
@@ -62,12 +68,22 @@ struct Both {
     _hub: ClipboardHub,
 }
 
+/// With a backend that returns at once.
 async fn both() -> Both {
+    both_until(channel().1).await
+}
+
+/// With a backend that returns from a request when it is told so, or when nobody can tell it any more.
+async fn both_until(returns: Receiver<()>) -> Both {
     let hub = ClipboardHub::spawn(DesktopName::new("sdk").unwrap(), None);
     let (calls, oversee) = Calls::new();
     tokio::spawn(oversee);
     let (sender, mut notes) = mpsc::unbounded_channel();
-    let program = Clipboard::start(&hub, Box::new(Backend { notes: sender }), calls).unwrap();
+    let backend = Backend {
+        notes: sender,
+        returns: Mutex::new(returns),
+    };
+    let program = Clipboard::start(&hub, Box::new(backend), calls).unwrap();
     assert_eq!(notes.recv().await.as_deref(), Some("ready"));
     let client = hub
         .join(SessionId(7), "alice", Rights::CONTROL, ClipboardPolicy::ALL)
@@ -107,6 +123,113 @@ async fn a_client_pastes_what_the_program_copied() {
         panic!("what it wanted");
     };
     assert_eq!(data[..], utf16("héllo"));
+}
+
+impl Both {
+    /// The program copies text, and the client hears of it.
+    async fn copy_text(&mut self) {
+        let format = pdu::ClipboardFormat::new(ClipboardFormatId::CF_UNICODETEXT);
+        self.program.say(ClipboardMessage::SendInitiateCopy(vec![format]));
+        assert!(matches!(self.client.next().await, Notice::Announce(_)));
+    }
+
+    fn give(&self, text: &str) {
+        let data = FormatDataResponse::new_data(utf16(text));
+        self.program.say(ClipboardMessage::SendFormatData(data));
+    }
+
+    /// What the client is given.
+    async fn answer(&mut self) -> Option<Bytes> {
+        match self.client.next().await {
+            Notice::Answer(data) => data,
+            other => panic!("no answer: {other:?}"),
+        }
+    }
+
+    async fn is_noted(&mut self, note: &str) {
+        assert_eq!(self.notes.recv().await.as_deref(), Some(note));
+    }
+
+    /// The backend has returned from what it was called for: its calls come one by one.
+    async fn has_returned(&mut self) {
+        let unknown = ClipboardFormatId(8);
+        self.program.say(ClipboardMessage::SendInitiatePaste(unknown));
+        self.is_noted("pasted \"\" error true").await;
+    }
+}
+
+/// Longer than anybody waits for content.
+async fn too_long() {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_request_that_the_program_never_answers_fails_alone() {
+    let mut both = both().await;
+    both.copy_text().await;
+    for _ in 0..3 {
+        both.client.client(ClipboardEvent::Wanted { format: 13 });
+        both.is_noted("wanted 13").await;
+        both.has_returned().await;
+        too_long().await;
+        assert_eq!(both.answer().await, None);
+    }
+    both.client.client(ClipboardEvent::Wanted { format: 13 });
+    both.is_noted("wanted 13").await;
+    both.give("the newest");
+    assert_eq!(both.answer().await.as_deref(), Some(&*utf16("the newest")));
+}
+
+#[tokio::test]
+async fn what_a_request_that_lasts_too_long_gives_is_for_nobody() {
+    let (returns, returned): (Sender<()>, _) = channel();
+    let mut both = both_until(returned).await;
+    both.copy_text().await;
+    both.client.client(ClipboardEvent::Wanted { format: 13 });
+    both.is_noted("wanted 13").await;
+    too_long().await;
+    assert_eq!(both.answer().await, None);
+    both.client.client(ClipboardEvent::Wanted { format: 13 });
+    assert_eq!(both.answer().await, None, "the backend is still busy with the first");
+    both.give("late");
+    drop(returns);
+    both.has_returned().await;
+    both.client.client(ClipboardEvent::Wanted { format: 13 });
+    both.is_noted("wanted 13").await;
+    both.give("in time");
+    assert_eq!(both.answer().await.as_deref(), Some(&*utf16("in time")));
+}
+
+#[tokio::test]
+async fn a_program_that_pastes_without_end_still_gets_each_answer_as_what_it_is() {
+    let mut both = both().await;
+    let name = Some(ClipboardFormat::FILE_LIST.to_owned());
+    let formats = vec![ClipboardFormat::numbered(8), ClipboardFormat { id: 0xC123, name }];
+    let crossed = false;
+    both.client.client(ClipboardEvent::Copied { formats, crossed });
+    both.is_noted("copied [8, 49443]").await;
+    let paste = |format| ClipboardMessage::SendInitiatePaste(ClipboardFormatId(format));
+    for _ in 0..30 {
+        both.program.say(paste(8));
+    }
+    let Notice::Fetch { token, .. } = both.client.next().await else {
+        panic!("the client is asked");
+    };
+    both.client.client(ClipboardEvent::Data { token, data: None });
+    for _ in 0..30 {
+        both.is_noted("pasted \"\" error true").await;
+    }
+    both.program.say(paste(0xC123));
+    let Notice::Fetch { token, .. } = both.client.next().await else {
+        panic!("the client is asked");
+    };
+    let files = vec![FileDescriptor::new("notes.txt").with_file_size(3)];
+    let list = encode_vec(&PackedFileList { files }).unwrap();
+    let data = Some(list.into());
+    both.client.client(ClipboardEvent::Data { token, data });
+    both.is_noted("files notes.txt").await;
 }
 
 #[tokio::test]
