@@ -2,11 +2,11 @@
 //! on blocking threads, one call at a time per client, and never hold the session up: what a client sends meanwhile waits,
 //! and is bounded.
 //!
-//! A processor that panics, or does not return for [`PATIENCE`], loses that client's channels; nothing else ends.
+//! A processor that panics, or has a call that does not return for [`PATIENCE`], loses that client's channels; nothing else
+//! ends.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ironrdp_core::encode_vec;
@@ -15,9 +15,9 @@ use ironrdp_pdu::{PduResult, encode_err};
 use ironrdp_svc::{SvcMessage, SvcServerProcessor};
 use rdpmux_model::SessionId;
 use rdpmux_rdp::{ChannelEvent, ChannelKind, ChannelRefusal, Session};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, error, warn};
 
 /// A channel of one client.
@@ -155,9 +155,10 @@ pub(crate) struct ClientChannels {
 
 struct Job {
     task: JoinHandle<Outcome>,
+    /// When the call that it is at must have returned.
     due: Instant,
-    /// Which channel it is at.
-    at: Arc<AtomicUsize>,
+    /// Which channel it is at, anew with each call.
+    at: watch::Receiver<usize>,
 }
 
 /// What a session shall do.
@@ -275,7 +276,7 @@ impl ClientChannels {
             }
             Progress::Finished(None) => {
                 let job = self.job.take();
-                let at = job.map_or(0, |job| job.at.load(Ordering::Relaxed));
+                let at = job.map_or(0, |job| *job.at.borrow());
                 let name = self.names.get(at).map_or("", |target| target.1.as_str());
                 error!(session = %self.session, channel = name, "a channel of the program's panicked or does not return; this client loses the program's channels");
                 ChannelsWake::Failed
@@ -290,12 +291,14 @@ impl ClientChannels {
         };
         self.waiting = 0;
         let calls = std::mem::take(&mut self.calls);
-        let at = Arc::new(AtomicUsize::new(0));
-        let place = at.clone();
+        let (place, at) = watch::channel(0);
         let task = tokio::task::spawn_blocking(move || {
             let (mut said, mut over) = (Vec::new(), Vec::new());
             for (number, call) in calls {
-                place.store(number, Ordering::Relaxed);
+                if place.send(number).is_err() {
+                    // The client has left, or has lost its channels.
+                    break;
+                }
                 match processors.call(number, call) {
                     Ok(messages) => said.extend(messages.into_iter().map(|message| (number, message))),
                     Err(error) => {
@@ -324,12 +327,16 @@ enum Progress {
 }
 
 async fn finished(job: &mut Option<Job>) -> Progress {
-    match job {
-        Some(job) => {
-            let ended = timeout_at(job.due, &mut job.task).await;
-            Progress::Finished(ended.ok().and_then(Result::ok))
+    let Some(Job { task, due, at }) = job else {
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut *task => return Progress::Finished(ended.ok()),
+            Ok(()) = at.changed() => *due = Instant::now() + PATIENCE,
+            () = sleep_until(*due) => return Progress::Finished(None),
         }
-        None => std::future::pending().await,
     }
 }
 
@@ -416,3 +423,116 @@ const CARRIED: usize = 64;
 /// Bytes of a client's messages that wait for the program, and what a message counts besides its own.
 const WAITING: usize = 4 << 20;
 const OVERHEAD: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use ironrdp_pdu::gcc::ChannelName;
+    use ironrdp_svc::SvcProcessor;
+
+    use super::*;
+
+    /// Notes the first byte of each message, and returns when it is told to.
+    #[derive(Debug)]
+    struct Slow(mpsc::UnboundedSender<u8>, Receiver<()>);
+
+    ironrdp_core::impl_as_any!(Slow);
+    impl SvcServerProcessor for Slow {}
+
+    impl SvcProcessor for Slow {
+        fn channel_name(&self) -> ChannelName {
+            ChannelName::from_static(b"slow\0\0\0\0")
+        }
+
+        fn process(&mut self, payload: &[u8]) -> PduResult<Vec<SvcMessage>> {
+            let _ = self.0.send(payload[0]);
+            let _ = self.1.recv();
+            Ok(Vec::new())
+        }
+    }
+
+    fn one_channel(processor: Slow) -> ClientChannels {
+        let names = vec![Target(ChannelKind::Static, "slow".to_owned())];
+        ClientChannels {
+            session: SessionId(1),
+            processors: Some(Processors {
+                channels: vec![Channel::Static(Box::new(processor))],
+                names: names.clone(),
+            }),
+            names,
+            calls: VecDeque::new(),
+            waiting: 0,
+            job: None,
+            inbox: mpsc::channel(1).1,
+            carrier: mpsc::channel(1).1,
+        }
+    }
+
+    // While a blocking task runs, tokio's paused clock stands still.
+    #[tokio::test(start_paused = true)]
+    async fn each_call_has_its_ten_seconds_even_if_the_messages_came_together() {
+        let (notes, mut noted) = mpsc::unbounded_channel();
+        let (release, released) = channel();
+        let mut channels = one_channel(Slow(notes, released));
+        for message in 0..3 {
+            assert!(channels.on_event(0, 0, ChannelEvent::Message(vec![message])));
+        }
+        let mut wake = pin!(channels.next(true));
+        for message in 0..3 {
+            let note = tokio::select! {
+                _ = &mut wake => panic!("it has been given up"),
+                note = noted.recv() => note,
+            };
+            assert_eq!(note, Some(message));
+            tokio::time::advance(PATIENCE * 3 / 4).await;
+            release.send(()).unwrap();
+        }
+        assert!(matches!(wake.await, ChannelsWake::Done(said, over) if said.is_empty() && over.is_empty()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_does_not_return_is_given_up_and_the_messages_behind_it_are_dropped() {
+        let (notes, mut noted) = mpsc::unbounded_channel();
+        let (release, released) = channel();
+        let mut channels = one_channel(Slow(notes, released));
+        for message in 0..3 {
+            assert!(channels.on_event(0, 0, ChannelEvent::Message(vec![message])));
+        }
+        {
+            let mut wake = pin!(channels.next(true));
+            let note = tokio::select! {
+                _ = &mut wake => panic!("it has been given up"),
+                note = noted.recv() => note,
+            };
+            assert_eq!(note, Some(0));
+            // The first look may be the one that sees the call begin.
+            let failed = loop {
+                tokio::select! {
+                    biased;
+                    wake = &mut wake => break wake,
+                    () = tokio::time::advance(PATIENCE) => {}
+                }
+            };
+            assert!(matches!(failed, ChannelsWake::Failed));
+        }
+        release.send(()).unwrap();
+        assert_eq!(
+            noted.recv().await,
+            None,
+            "the processor is dropped with what waited for it"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_the_program_is_bounded_by_bytes_and_by_messages() {
+        for length in [0, 1, 1 << 20] {
+            let (notes, _noted) = mpsc::unbounded_channel();
+            let mut channels = one_channel(Slow(notes, channel().1));
+            let is_taken = |_: &usize| channels.on_event(0, 0, ChannelEvent::Message(vec![0; length]));
+            let taken = (0..usize::MAX).take_while(is_taken).count();
+            assert_eq!(taken, WAITING / (length + OVERHEAD));
+        }
+    }
+}
