@@ -18,14 +18,14 @@ use crate::sdk::identity;
 
 /// A call that does not return until the test lets it go. Clones are the same one.
 #[derive(Clone)]
-struct Gate {
+pub struct Gate {
     reached: Arc<Notify>,
     release: Arc<Mutex<mpsc::Receiver<()>>>,
 }
 
 impl Gate {
     /// Dropping the sender opens it.
-    fn new() -> (Self, mpsc::Sender<()>) {
+    pub fn new() -> (Self, mpsc::Sender<()>) {
         let (opens, release) = mpsc::channel();
         let gate = Self {
             reached: Arc::default(),
@@ -34,18 +34,18 @@ impl Gate {
         (gate, opens)
     }
 
-    fn pass(&self) {
+    pub fn pass(&self) {
         self.reached.notify_one();
         let _ = self.release.lock().unwrap().recv();
     }
 
-    async fn is_reached(&self) {
+    pub async fn is_reached(&self) {
         timeout(LONG, self.reached.notified()).await.expect("it is called");
     }
 }
 
 /// Blocks at the first key.
-struct Hands(Gate);
+pub struct Hands(pub Gate);
 
 impl RdpServerInputHandler for Hands {
     fn keyboard(&mut self, _event: KeyboardEvent) {
@@ -56,9 +56,9 @@ impl RdpServerInputHandler for Hands {
 }
 
 /// Shows a square whenever it is asked to, and then may block.
-struct Screen {
-    squares: tokio::sync::watch::Receiver<u8>,
-    gate: Option<Gate>,
+pub struct Screen {
+    pub squares: tokio::sync::watch::Receiver<u8>,
+    pub gate: Option<Gate>,
 }
 
 #[async_trait::async_trait]
@@ -103,14 +103,14 @@ impl RdpServerDisplayUpdates for Updates {
     }
 }
 
-async fn comes(entrance: &Entrance) -> Viewer<DuplexStream> {
+pub async fn comes(entrance: &Entrance) -> Viewer<DuplexStream> {
     let (ours, theirs) = tokio::io::duplex(1 << 20);
     let entrance = entrance.clone();
     tokio::spawn(async move { entrance.serve_stream(ours, None, TransportTls::AlreadyDone).await });
     client::login(theirs, ("alice", "secret"), |_| {}).await
 }
 
-const KEY_A: u8 = 0x1e;
+pub const KEY_A: u8 = 0x1e;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_input_handler_that_blocks_holds_up_neither_pictures_nor_further_clients() {

@@ -102,7 +102,7 @@ impl SvcProcessor for End {
     }
 }
 
-struct Text(String);
+pub struct Text(pub String);
 
 impl ironrdp_core::Encode for Text {
     fn encode(&self, dst: &mut ironrdp_core::WriteCursor<'_>) -> ironrdp_core::EncodeResult<()> {
@@ -145,7 +145,7 @@ impl ChannelFactory for Factory {
 }
 
 /// Waits for what another task or thread does.
-async fn until(mut done: impl FnMut() -> bool) {
+pub async fn until(mut done: impl FnMut() -> bool) {
     while !done() {
         tokio::task::yield_now().await;
     }

@@ -7,4 +7,6 @@ mod channels;
 mod client;
 mod door;
 mod gfx;
+mod log;
 mod sdk;
+mod slow_channels;
