@@ -163,7 +163,11 @@ async fn a_display_that_blocks_holds_up_neither_input_nor_further_clients() {
     let two = comes(&entrance).await;
     one.press(KEY_A).await;
     typed.is_reached().await;
-    assert_eq!(server.sessions().list().len(), 2);
+    // It is listed when the server knows that it is in, a moment after the client does.
+    let sessions = server.sessions();
+    let mut changes = sessions.changes();
+    let both = async { while sessions.list().len() != 2 && changes.changed().await.is_ok() {} };
+    timeout(LONG, both).await.expect("a further client is served");
     drop((two, opens));
 }
 

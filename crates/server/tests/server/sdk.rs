@@ -14,7 +14,7 @@ use rdpmux_server::{
 };
 use tokio::io::{AsyncReadExt, DuplexStream};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -42,6 +42,8 @@ enum Act {
 struct Screen {
     acts: Arc<Mutex<VecDeque<Act>>>,
     asked: Arc<AtomicUsize>,
+    /// How often its updates came to an end.
+    ended: Arc<watch::Sender<usize>>,
     /// The size that it was asked for at first.
     initial: Arc<Mutex<Option<DesktopSize>>>,
 }
@@ -58,9 +60,25 @@ impl Screen {
     fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
+
+    async fn has_ended(&self, times: usize) {
+        let mut ended = self.ended.subscribe();
+        let wait = timeout(LONG, ended.wait_for(|ended| *ended == times)).await;
+        wait.expect("its updates come to an end").expect("the sender is here");
+    }
+
+    fn play(&self, updates: VecDeque<DisplayUpdate>, later: Option<Act>) -> Box<Updates> {
+        Box::new(Updates(updates, later, self.ended.clone()))
+    }
 }
 
-struct Updates(VecDeque<DisplayUpdate>, Option<Act>);
+struct Updates(VecDeque<DisplayUpdate>, Option<Act>, Arc<watch::Sender<usize>>);
+
+impl Drop for Updates {
+    fn drop(&mut self) {
+        self.2.send_modify(|ended| *ended += 1);
+    }
+}
 
 #[async_trait::async_trait]
 impl RdpServerDisplay for Screen {
@@ -82,8 +100,8 @@ impl RdpServerDisplay for Screen {
         match act {
             Some(Act::Error) => anyhow::bail!("as asked"),
             Some(Act::Panic) => panic!("as asked"),
-            Some(Act::Show(updates)) => Ok(Box::new(Updates(updates.into(), None))),
-            later => Ok(Box::new(Updates(VecDeque::new(), later))),
+            Some(Act::Show(updates)) => Ok(self.play(updates.into(), None)),
+            later => Ok(self.play(VecDeque::new(), later)),
         }
     }
 }
@@ -229,6 +247,7 @@ async fn updates_are_asked_for_once_for_all_clients_and_anew_when_one_comes_afte
     for session in [first, second] {
         timeout(LONG, session).await.expect("its client has left").unwrap();
     }
+    screen.has_ended(1).await;
     let (mut three, _third) = comes(&entrance).await;
     assert!(three.until(|_| screen.asked() == 2).await, "asked again");
 }

@@ -31,7 +31,11 @@ fn chord(case: &Case) -> Result<String> {
     let ways: [(&str, Kind, &[&str]); 3] = [
         ("gfx3", Kind::FreeRdp3, &["/gfx", "+clipboard"]),
         ("gfx2", Kind::FreeRdp2, &["/gfx", "+clipboard", "/dynamic-resolution"]),
-        ("bitmap2", Kind::FreeRdp2, &["/bpp:24", "/sec:tls", "/dynamic-resolution"]),
+        (
+            "bitmap2",
+            Kind::FreeRdp2,
+            &["/bpp:24", "/sec:tls", "/dynamic-resolution"],
+        ),
     ];
     for (turn, (name, kind, options)) in ways.into_iter().enumerate() {
         let mut alice = viewer(case, name, &daemon, "alice#web1", kind, options)?;
