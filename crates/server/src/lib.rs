@@ -88,6 +88,6 @@ pub mod backend {
 mod snippets {
     #[doc = include_str!("../snippets.md")]
     mod document {}
-    #[doc = include_str!("../guide.md")]
+    #[doc = include_str!("../../../docs/sdk.md")]
     mod guide {}
 }
