@@ -2,6 +2,7 @@
 //! CI runs exactly `cargo xtask ci`; nothing here is part of the product.
 #![forbid(unsafe_code)]
 
+mod api;
 mod bench;
 mod ci;
 mod console_keymap;
@@ -52,6 +53,8 @@ enum Task {
     InstallLibrdpmux(install::Options),
     /// Rehearse the release of all crates, or publish them
     Publish(publish::Options),
+    /// Hold what programs see of rdpmux-server against the last release, or record it
+    Api(api::Options),
     /// Everything a submission has to pass
     Ci(ci::Options),
     /// Viewers without a screen, for benches and suites
@@ -84,6 +87,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::E2e(options) => e2e::run(&options),
         Task::InstallLibrdpmux(options) => install::run(&options),
         Task::Publish(options) => publish::run(&options),
+        Task::Api(options) => api::run(&options),
         Task::Ci(options) => ci::run(&options),
         Task::Light(options) => e2e::light::run(&options),
     }
