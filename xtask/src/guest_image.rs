@@ -10,6 +10,7 @@ use crate::{console_keymap, root, steps};
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -276,10 +277,12 @@ impl Archive {
 
     fn write(mut self, path: &Path) -> Result<PathBuf> {
         self.entry("TRAILER!!!", 0, &[]);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        fs::write(path, &self.bytes)?;
+        let folder = path.parent().context("an image without a folder")?;
+        fs::create_dir_all(folder)?;
+        // In one step: a machine of another case may be reading it.
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&self.bytes)?;
+        file.persist(path)?;
         Ok(path.to_path_buf())
     }
 }
