@@ -22,6 +22,20 @@ pub struct ClientMonitor {
     pub primary: bool,
 }
 
+/// The only monitor, of which nothing else is known.
+impl From<Size> for ClientMonitor {
+    fn from(size: Size) -> Self {
+        Self {
+            left: 0,
+            top: 0,
+            size,
+            physical_mm: None,
+            scale_percent: None,
+            primary: true,
+        }
+    }
+}
+
 impl ClientMonitor {
     /// Takes physical sizes of 10 to 10,000 mm; others count as not said.
     pub fn with_physical(self, width_mm: u32, height_mm: u32) -> Self {

@@ -109,14 +109,7 @@ impl Client {
             core.optional_data.desktop_physical_width.unwrap_or(0),
             core.optional_data.desktop_physical_height.unwrap_or(0),
         );
-        let only = ClientMonitor {
-            left: 0,
-            top: 0,
-            size: self.requested,
-            physical_mm: None,
-            scale_percent: None,
-            primary: true,
-        };
+        let only = ClientMonitor::from(self.requested);
         let only = || vec![only.with_physical(width_mm, height_mm).with_scale(scale)];
         self.monitors = Some(monitors.unwrap_or_else(|| Ok(only())).and_then(MonitorLayout::new));
         self.bits_per_pixel = match core.client_color_depth() {

@@ -100,6 +100,8 @@ pub(crate) struct Made {
     pub(crate) raw: Option<usize>,
     /// It shows all that had changed when it was made.
     pub(crate) is_whole: bool,
+    /// The desktop's size that the client has with it; `None` for what is not a frame.
+    pub(crate) size: Option<Size>,
     payload: Payload,
 }
 
@@ -110,6 +112,7 @@ impl Made {
             id: None,
             raw: None,
             is_whole: false,
+            size: None,
             payload: Payload::Shared(parts),
         }
     }
@@ -286,7 +289,7 @@ impl State {
 
 impl Engine {
     fn write(&mut self, job: FrameJob, timestamp: u32) -> Result<Made, FrameError> {
-        let is_change = !job.is_refinement();
+        let (is_change, size) = (!job.is_refinement(), Some(job.size()));
         let frame = job.encode();
         let raw = is_change.then(|| frame.raw_bytes());
         let is_whole = self.view.is_whole();
@@ -302,6 +305,7 @@ impl Engine {
             id: Some(id),
             raw,
             is_whole,
+            size,
             payload,
         })
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use rdpmux_model::{Button, ClientMonitor, Generation, HeadState, InputEvent, MonitorLayout, Size, WheelAxis};
+use rdpmux_model::{Button, Generation, HeadState, InputEvent, MonitorLayout, Size, WheelAxis};
 use rdpmux_rdp::CloseReason;
 use rdpmux_rfb::{Event, Request, SizeNews, Viewer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -332,15 +332,7 @@ impl Drive {
 
     /// The viewer's window has this size: a wish for the guest's head.
     fn on_resize(&mut self, size: Size) {
-        let monitor = ClientMonitor {
-            left: 0,
-            top: 0,
-            size,
-            physical_mm: None,
-            scale_percent: None,
-            primary: true,
-        };
-        let layout = MonitorLayout::new(vec![monitor]);
+        let layout = MonitorLayout::new(vec![size.into()]);
         let is_taken = layout.is_ok_and(|layout| self.seat.wish(&layout));
         self.wanted.size = Some(match is_taken {
             true => SizeNews::Forwarded,

@@ -58,6 +58,9 @@ impl Drive {
         if let Some(follow) = &self.follow {
             follow.frame(made, &mut out);
         }
+        if let Some(size) = made.size {
+            self.sizes.show(size);
+        }
         let Some(id) = made.id else { return self.push(out) };
         self.meter.count_frame();
         let now = Instant::now();
@@ -177,6 +180,7 @@ impl Drive {
         self.rdp.set_monitors(&self.seat.desktop().monitors());
         self.rdp.resize_legacy(size, &mut out);
         self.legacy_size = size;
+        self.sizes.show(size);
         self.follow = None;
         self.pipe_due = Instant::now() + self.context.config.limits.write;
         self.push(out)

@@ -47,6 +47,7 @@ pub(super) use end::End;
 use end::is_goodbye;
 use extras::{ExtraWake, Extras};
 use frames::{Unacknowledged, made};
+use layout::ShownSizes;
 use sound::{SoundWake, ViewerSound};
 use streams::{StreamsWake, ViewerStreams};
 
@@ -96,8 +97,9 @@ pub(super) struct Drive {
     sound: ViewerSound,
     streams: ViewerStreams,
     extras: Extras,
-    /// The client's monitors.
+    /// The client's monitors, as its user wants them.
     layout: Option<MonitorLayout>,
+    sizes: ShownSizes,
     /// The client has sent a list of monitors that cannot be.
     layout_refused: bool,
     born: Instant,
@@ -177,6 +179,7 @@ impl Drive {
             streams: ViewerStreams::default(),
             extras: Extras::default(),
             layout: None,
+            sizes: ShownSizes::new(desktop.surface().size()),
             layout_refused: false,
             born: now,
             pipe_due: now + GRAPHICS,
