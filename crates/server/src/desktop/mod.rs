@@ -289,6 +289,11 @@ impl DesktopHandle {
         self.0.frames.clone()
     }
 
+    /// How many viewers show all there is and can take more.
+    pub(crate) fn waiting(&self) -> watch::Receiver<usize> {
+        self.0.onlookers.waiting()
+    }
+
     pub(crate) fn state(&self) -> watch::Receiver<HeadState> {
         self.0.state.clone()
     }

@@ -1,5 +1,5 @@
-//! Who looks at a head now, and what rate the fastest of them can use: what the guest's side is told. Seats, glances and
-//! spans look; each has one [`Look`] while it does.
+//! Who looks at a head now, what rate the fastest of them can use, and how many wait for the next picture: what the guest's
+//! side is told. Seats, glances and spans look; each has one [`Look`] while it does.
 
 use std::sync::Arc;
 
@@ -15,12 +15,15 @@ struct Board {
     audience: watch::Sender<Audience>,
     /// How many look at each rate, in pictures per second.
     rates: Mutex<[usize; Audience::MOST_RATE as usize + 1]>,
+    /// How many show all there is and can take more. Those who never say count.
+    waiting: watch::Sender<usize>,
 }
 
 /// One who looks, for as long as this lives.
 pub(super) struct Look {
     board: Arc<Board>,
     rate: u8,
+    waits: bool,
 }
 
 impl Onlookers {
@@ -28,16 +31,28 @@ impl Onlookers {
     pub(super) fn new(audience: watch::Sender<Audience>) -> Self {
         audience.send_replace(Audience::NONE);
         let rates = Mutex::new([0; Audience::MOST_RATE as usize + 1]);
-        Self(Arc::new(Board { audience, rates }))
+        let waiting = watch::Sender::default();
+        Self(Arc::new(Board {
+            audience,
+            rates,
+            waiting,
+        }))
+    }
+
+    /// How many wait for the next picture.
+    pub(super) fn waiting(&self) -> watch::Receiver<usize> {
+        self.0.waiting.subscribe()
     }
 
     /// One more looks, who can use so many pictures per second.
     pub(super) fn look(&self, rate: u8) -> Look {
         let rate = rate.min(Audience::MOST_RATE);
         self.0.change(|rates| rates[usize::from(rate)] += 1);
+        self.0.waiting.send_modify(|count| *count += 1);
         Look {
             board: self.0.clone(),
             rate,
+            waits: true,
         }
     }
 }
@@ -54,10 +69,20 @@ impl Look {
             });
         }
     }
+
+    /// Whether it waits for the next picture.
+    pub(super) fn set_waits(&mut self, waits: bool) {
+        match (std::mem::replace(&mut self.waits, waits), waits) {
+            (false, true) => self.board.waiting.send_modify(|count| *count += 1),
+            (true, false) => self.board.waiting.send_modify(|count| *count -= 1),
+            _ => {}
+        }
+    }
 }
 
 impl Drop for Look {
     fn drop(&mut self) {
+        self.set_waits(false);
         self.board.change(|rates| rates[usize::from(self.rate)] -= 1);
     }
 }
@@ -104,6 +129,22 @@ mod tests {
         assert_eq!(*told.borrow(), Audience::new(1, 3));
         drop(fast);
         assert_eq!(*told.borrow(), Audience::NONE);
+    }
+
+    #[test]
+    fn who_waits_counts_until_it_does_not() {
+        let onlookers = Onlookers::new(watch::Sender::default());
+        let waiting = onlookers.waiting();
+        let count = || *waiting.borrow();
+        let (mut one, two) = (onlookers.look(30), onlookers.look(30));
+        assert_eq!(count(), 2);
+        one.set_waits(false);
+        one.set_waits(false);
+        assert_eq!(count(), 1);
+        drop(one);
+        assert_eq!(count(), 1);
+        drop(two);
+        assert_eq!(count(), 0);
     }
 
     #[test]

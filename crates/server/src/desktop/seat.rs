@@ -91,6 +91,13 @@ impl Seat {
         }
     }
 
+    /// Whether the session shows all there is and can take more.
+    pub(crate) fn set_waits(&mut self, waits: bool) {
+        if let Some(look) = &mut self.look {
+            look.set_waits(waits);
+        }
+    }
+
     /// Takes the client's monitors as its wish for the guest's heads. `false` if it may not decide on them.
     pub(crate) fn wish(&self, layout: &MonitorLayout) -> bool {
         let part = self.desktop.0.part.as_ref().filter(|_| self.rights.may_resize());

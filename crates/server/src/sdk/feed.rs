@@ -64,6 +64,11 @@ impl Feed {
         (feed, fed)
     }
 
+    /// The desktop's, in pixels.
+    pub(super) fn size(&self) -> Size {
+        self.writer.size()
+    }
+
     /// Changes the desktop's size, if it is another one.
     pub(super) fn set_size(&mut self, size: DesktopSize) -> Result<(), Refused> {
         if self.writer.size() == size.into() {

@@ -20,6 +20,7 @@ mod oversight;
 mod pixel_format;
 mod pointer;
 mod server;
+mod shelf;
 mod show;
 mod sound;
 mod speaker;

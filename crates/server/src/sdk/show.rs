@@ -1,4 +1,5 @@
-//! The thread that asks the program's display for updates and feeds them to the desktop, while somebody looks.
+//! The thread that asks the program's display for updates and feeds them to the desktop, while somebody looks. Pictures that
+//! no client can take yet wait on a [`Shelf`].
 //!
 //! ```text
 //!   nobody looks ──first client──▶ size, updates ──▶ next update ──▶ feed ──┐
@@ -20,6 +21,7 @@ use tracing::{debug, error, warn};
 use super::display::{DesktopSize, DisplayUpdate, RdpServerDisplay, RdpServerDisplayUpdates};
 use super::feed::Feed;
 use super::oversight::Calls;
+use super::shelf::Shelf;
 use crate::listen::Stop;
 
 /// The program's display: one thread calls it at a time.
@@ -34,6 +36,9 @@ pub(super) struct Show {
     pub(super) wishes: watch::Receiver<Option<HeadShape>>,
     /// The screen of the first client, for a display that is to know.
     pub(super) arrival: watch::Receiver<Option<DesktopSize>>,
+    /// How many clients wait for the next picture.
+    pub(super) waiting: watch::Receiver<usize>,
+    pub(super) shelf: Shelf,
     pub(super) stop: Stop,
     pub(super) refused: u64,
 }
@@ -43,6 +48,13 @@ enum Left {
     Stopped,
     Unseen,
     Failed,
+}
+
+/// What is to be shown next.
+enum Next {
+    Shelved(DisplayUpdate),
+    /// The program's answer; `None` if it panicked.
+    Said(Option<anyhow::Result<Option<DisplayUpdate>>>),
 }
 
 /// Starts the thread; it ends with the server, when the display has returned.
@@ -66,7 +78,11 @@ impl Show {
                 () = self.stop.stopped() => return,
                 seen = self.audience.wait_for(|audience| audience.is_there()) => if seen.is_err() { return },
             }
-            match self.serve(display, &mut pause).await {
+            let left = self.serve(display, &mut pause).await;
+            if let Some(update) = self.shelf.take() {
+                self.feed(&update);
+            }
+            match left {
                 Left::Stopped => return,
                 Left::Unseen => {}
                 Left::Failed => {
@@ -91,6 +107,8 @@ impl Show {
                 calls,
                 audience,
                 wishes,
+                waiting,
+                shelf,
                 stop,
                 ..
             } = self;
@@ -108,26 +126,37 @@ impl Show {
                     self.calls.call("display", || display.request_layout(shape.into()));
                     continue;
                 }
-                update = next => update,
+                update = shelf.next(waiting) => Next::Shelved(update),
+                update = next => Next::Said(update),
             };
             match update {
-                Some(Ok(Some(update))) => {
+                Next::Shelved(update) => self.feed(&update),
+                Next::Said(Some(Ok(Some(update)))) => {
                     *pause = PAUSE;
-                    self.feed(&update);
+                    self.take(update);
                 }
-                Some(Ok(None)) => {
+                Next::Said(Some(Ok(None))) => {
                     debug!("the display has no more updates");
                     has_ended = true;
                 }
-                Some(Err(error)) => {
+                Next::Said(Some(Err(error))) => {
                     error!(
                         error = format!("{error:#}"),
                         "the display failed; it is asked again soon"
                     );
                     return Left::Failed;
                 }
-                None => return Left::Failed,
+                Next::Said(None) => return Left::Failed,
             }
+        }
+    }
+
+    /// Shows an update, or shelves it.
+    fn take(&mut self, update: DisplayUpdate) {
+        let somebody_waits = *self.waiting.borrow() > 0;
+        let desktop = self.feed.size();
+        for update in self.shelf.put(update, desktop, somebody_waits).into_iter().flatten() {
+            self.feed(&update);
         }
     }
 

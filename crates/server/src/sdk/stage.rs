@@ -12,6 +12,7 @@ use super::display::DesktopSize;
 use super::feed::Feed;
 use super::hands::{self, Hands};
 use super::oversight::Calls;
+use super::shelf::Shelf;
 use super::show::{self, Screen, Show};
 use crate::access::Directory;
 use crate::desktop::{Desktop, DesktopHandle, DesktopSource, HeadSource, Heads, Peripherals};
@@ -82,6 +83,8 @@ impl Stage {
             audience: audience_seen,
             wishes,
             arrival,
+            waiting: desktop.handle().waiting(),
+            shelf: Shelf::default(),
             stop,
             refused: 0,
         };

@@ -92,23 +92,32 @@ impl Drive {
 
     /// Sends what the client lacks, as far as it can take it now.
     pub(super) fn pump(&mut self) -> Result<(), End> {
+        let shows_all = self.send_all()?;
+        self.seat.set_waits(shows_all);
+        Ok(())
+    }
+
+    /// Whether the client shows everything and can take more.
+    fn send_all(&mut self) -> Result<bool, End> {
         let backlog = usize::try_from(self.outbox.backlog()).unwrap_or(usize::MAX);
         self.pacer.on_backlog(backlog);
         while self.can_send() {
             self.join();
-            let Some(next) = self.next_frame()? else { return Ok(()) };
+            let Some(next) = self.next_frame()? else {
+                return Ok(false);
+            };
             match next {
                 Next::Frame(made) => self.send(&made)?,
-                Next::Wait => return Ok(()),
+                Next::Wait => return Ok(false),
                 Next::Nothing => {
                     self.tempo.on_current(Instant::now().into_std());
-                    return Ok(());
+                    return Ok(true);
                 }
-                Next::Resize(size) => return self.reactivate(size),
+                Next::Resize(size) => return self.reactivate(size).map(|()| false),
                 Next::Failed(error) => return Err(End::Bug(error)),
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     fn can_send(&self) -> bool {
