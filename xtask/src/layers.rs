@@ -71,8 +71,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("rdpmux-api", &[]),
 ];
 
-/// What else the tests of a crate may use: real frames and a real compressor for the protocol's tests.
-const ALLOWED_IN_TESTS: &[(&str, &[&str])] = &[("rdpmux-rdp", &["rdpmux-engine"])];
+/// What else the tests of a crate may use: real frames and a real compressor for the protocol's tests, a client's settings.
+const ALLOWED_IN_TESTS: &[(&str, &[&str])] = &[
+    ("rdpmux-rdp", &["rdpmux-engine", "rdpmux-client"]),
+    ("rdpmux-server", &["rdpmux-client"]),
+];
 
 /// Crates that only test and check, which tests of any crate may use; they themselves may use every crate.
 const DEV: &[&str] = &["rdpmux-testkit", "bench-pictures", "xtask"];

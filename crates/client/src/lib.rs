@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod channel;
+mod config;
 mod login;
 mod pump;
 mod trust;
@@ -19,6 +20,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use config::plain_config;
 pub use trust::{Fingerprint, Trust};
 
 /// Which machine at which server, and who asks.

@@ -7,18 +7,17 @@ use std::sync::Arc;
 
 use ironrdp_connector::credssp::CredsspSequence;
 use ironrdp_connector::{
-    BitmapConfig, ClientConnector, ClientConnectorState, Config, ConnectionOutcome, ConnectionResult, ConnectorError,
-    ConnectorErrorKind, Credentials, DesktopSize, Sequence,
+    ClientConnector, ClientConnectorState, Config, ConnectionOutcome, ConnectionResult, ConnectorError,
+    ConnectorErrorKind, Credentials, Sequence,
 };
 use ironrdp_core::WriteBuf;
-use ironrdp_pdu::rdp::capability_sets::{BitmapCodecs, MajorPlatformType, RailSupportLevel};
-use ironrdp_pdu::rdp::client_info::{PerformanceFlags, TimezoneInfo};
-use ironrdp_pdu::{PduHint, gcc};
+use ironrdp_pdu::PduHint;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, Stream};
 use x509_cert::der::Decode;
 
 use crate::channel::Channels;
+use crate::config::plain_config;
 use crate::trust::{Fingerprint, Trust};
 use crate::{ConnectError, PATIENCE, Target};
 
@@ -354,55 +353,12 @@ impl Faults<'_> {
 fn config(target: &Target) -> Config {
     let (domain, user) = split_user(&target.user);
     Config {
-        desktop_size: DesktopSize {
-            width: 200,
-            height: 200,
-        },
-        monitor_layout: None,
-        desktop_scale_factor: 100,
-        desktop_physical_size: None,
-        desktop_orientation: None,
-        device_scale_factor: None,
-        monitor_extended_layout: None,
-        relative_mouse_input: false,
         enable_tls: false,
         enable_credssp: true,
-        enable_standard_rdp_security: false,
-        credentials: credentials(user, target),
         domain: domain.map(str::to_owned),
-        client_build: 0,
-        client_name: "rdpmux-console".to_owned(),
-        keyboard_type: gcc::KeyboardType::IBM_ENHANCED,
-        keyboard_subtype: 0,
-        keyboard_functional_keys_count: 12,
-        keyboard_layout: 0x409,
-        connection_type: gcc::ConnectionType::Lan,
-        ime_file_name: String::new(),
-        bitmap: Some(BitmapConfig {
-            lossy_compression: true,
-            color_depth: 32,
-            codecs: BitmapCodecs(Vec::new()),
-        }),
-        dig_product_id: String::new(),
-        client_dir: String::new(),
-        alternate_shell: String::new(),
-        work_dir: String::new(),
-        remote_application_mode: false,
-        rail_support_level: RailSupportLevel::empty(),
-        platform: MajorPlatformType::UNIX,
-        hardware_id: None,
-        request_data: None,
-        autologon: true,
-        enable_audio_playback: false,
-        enable_audio_capture: false,
-        performance_flags: PerformanceFlags::empty(),
-        license_cache: None,
-        timezone_info: TimezoneInfo::default(),
-        compression_type: None,
         enable_server_pointer: false,
-        pointer_software_rendering: false,
-        multitransport_flags: None,
         support_dyn_vc_gfx_protocol: true,
+        ..plain_config("rdpmux-console", user.to_owned(), target.password.clone())
     }
 }
 

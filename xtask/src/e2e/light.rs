@@ -12,21 +12,19 @@ use super::wait;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use ironrdp_connector::{
-    BitmapConfig, ClientConnector, ClientConnectorState, Config, ConnectionOutcome, ConnectionResult, Credentials,
-    DesktopSize, Sequence, state_downcast,
+    ClientConnector, ClientConnectorState, Config, ConnectionOutcome, ConnectionResult, DesktopSize, Sequence,
+    state_downcast,
 };
 use ironrdp_core::{WriteBuf, decode, impl_as_any};
 use ironrdp_dvc::{DrdynvcClient, DvcClientProcessor, DvcMessage, DvcProcessor};
 use ironrdp_egfx::client::{GraphicsPipelineClient, GraphicsPipelineHandler};
 use ironrdp_egfx::pdu as egfx;
-use ironrdp_pdu::rdp::capability_sets::{
-    BitmapCodecs, MajorPlatformType, RailSupportLevel, client_codecs_capabilities,
-};
-use ironrdp_pdu::rdp::client_info::{PerformanceFlags, TimezoneInfo};
+use ironrdp_pdu::rdp::capability_sets::client_codecs_capabilities;
 use ironrdp_pdu::x224::X224;
-use ironrdp_pdu::{Action, PduResult, decode_err, gcc, mcs};
+use ironrdp_pdu::{Action, PduResult, decode_err, mcs};
 use ironrdp_svc::client_encode_svc_messages;
 use legacy::Legacy;
+use rdpmux_client::plain_config;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -414,50 +412,7 @@ pub(super) fn config(username: String, password: String) -> Config {
             width: bench_pictures::WIDTH as u16,
             height: bench_pictures::HEIGHT as u16,
         },
-        monitor_layout: None,
-        desktop_scale_factor: 100,
-        desktop_physical_size: None,
-        desktop_orientation: None,
-        device_scale_factor: None,
-        monitor_extended_layout: None,
-        relative_mouse_input: false,
-        enable_tls: true,
-        enable_credssp: false,
-        enable_standard_rdp_security: false,
-        credentials: Credentials::UsernamePassword { username, password },
-        domain: None,
-        client_build: 0,
-        client_name: "light".to_owned(),
-        keyboard_type: gcc::KeyboardType::IBM_ENHANCED,
-        keyboard_subtype: 0,
-        keyboard_functional_keys_count: 12,
-        keyboard_layout: 0x409,
-        connection_type: gcc::ConnectionType::Lan,
-        ime_file_name: String::new(),
-        bitmap: Some(BitmapConfig {
-            lossy_compression: true,
-            color_depth: 32,
-            codecs: BitmapCodecs(Vec::new()),
-        }),
-        dig_product_id: String::new(),
-        client_dir: String::new(),
-        alternate_shell: String::new(),
-        work_dir: String::new(),
-        remote_application_mode: false,
-        rail_support_level: RailSupportLevel::empty(),
-        platform: MajorPlatformType::UNIX,
-        hardware_id: None,
-        request_data: None,
-        autologon: true,
-        enable_audio_playback: false,
-        enable_audio_capture: false,
-        performance_flags: PerformanceFlags::empty(),
-        license_cache: None,
-        timezone_info: TimezoneInfo::default(),
-        compression_type: None,
-        enable_server_pointer: true,
-        pointer_software_rendering: false,
-        multitransport_flags: None,
         support_dyn_vc_gfx_protocol: true,
+        ..plain_config("light", username, password)
     }
 }

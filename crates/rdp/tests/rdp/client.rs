@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use ironrdp_connector::credssp::CredsspSequence;
 use ironrdp_connector::sspi::generator::GeneratorState;
 use ironrdp_connector::{
-    BitmapConfig, ClientConnector, ClientConnectorState, Config, ConnectionOutcome, ConnectionResult, Credentials,
-    DesktopSize, Sequence as _, ServerName, encode_send_data_request, state_downcast,
+    ClientConnector, ClientConnectorState, Config, ConnectionOutcome, ConnectionResult, Credentials, DesktopSize,
+    Sequence as _, ServerName, encode_send_data_request, state_downcast,
 };
 use ironrdp_core::{WriteBuf, decode};
 use ironrdp_displaycontrol::client::DisplayControlClient;
@@ -14,12 +14,12 @@ use ironrdp_dvc::DrdynvcClient;
 use ironrdp_egfx::client::{BitmapUpdate, GraphicsPipelineClient, GraphicsPipelineHandler};
 use ironrdp_egfx::decode::{DecodedFrame, DecoderResult, H264Decoder, Yuv420Frame};
 use ironrdp_egfx::pdu as egfx;
-use ironrdp_pdu::rdp::capability_sets::{self as sets, BitmapCodecs, MajorPlatformType, RailSupportLevel};
-use ironrdp_pdu::rdp::client_info::{PerformanceFlags, TimezoneInfo};
+use ironrdp_pdu::rdp::capability_sets::{self as sets, BitmapCodecs};
 use ironrdp_pdu::rdp::headers::{ShareControlHeader, ShareControlPdu, ShareDataHeader, ShareDataPdu};
 use ironrdp_pdu::x224::X224;
 use ironrdp_pdu::{gcc, mcs, nego};
 use ironrdp_svc::{StaticChannelSet, client_encode_svc_messages};
+use rdpmux_client::plain_config;
 use rdpmux_engine::codec::clear::Clear;
 use rdpmux_engine::codec::zgfx::Zgfx;
 use rdpmux_model::Size;
@@ -88,6 +88,13 @@ impl Default for Options {
 }
 
 pub fn connector_config(options: &Options) -> Config {
+    let mut config = plain_config("tester", options.user.to_owned(), options.password.to_owned());
+    if let Some(bitmap) = &mut config.bitmap {
+        bitmap.color_depth = options.depth;
+        if options.remotefx {
+            bitmap.codecs = remotefx_with_rlgr1();
+        }
+    }
     Config {
         desktop_size: DesktopSize {
             width: 1024,
@@ -95,56 +102,14 @@ pub fn connector_config(options: &Options) -> Config {
         },
         monitor_layout: options.monitors.clone(),
         desktop_scale_factor: 150,
-        desktop_physical_size: None,
-        desktop_orientation: None,
-        device_scale_factor: None,
-        monitor_extended_layout: None,
-        relative_mouse_input: false,
         enable_tls: !options.nla,
         enable_credssp: options.nla,
-        enable_standard_rdp_security: false,
-        credentials: Credentials::UsernamePassword {
-            username: options.user.to_owned(),
-            password: options.password.to_owned(),
-        },
-        domain: None,
         client_build: 4711,
-        client_name: "tester".to_owned(),
-        keyboard_type: gcc::KeyboardType::IBM_ENHANCED,
-        keyboard_subtype: 0,
-        keyboard_functional_keys_count: 12,
         keyboard_layout: 0x407,
-        connection_type: gcc::ConnectionType::Lan,
-        ime_file_name: String::new(),
-        bitmap: Some(BitmapConfig {
-            lossy_compression: true,
-            color_depth: options.depth,
-            codecs: if options.remotefx {
-                remotefx_with_rlgr1()
-            } else {
-                BitmapCodecs(Vec::new())
-            },
-        }),
-        dig_product_id: String::new(),
-        client_dir: String::new(),
-        alternate_shell: String::new(),
-        work_dir: String::new(),
-        remote_application_mode: false,
-        rail_support_level: RailSupportLevel::empty(),
-        platform: MajorPlatformType::UNIX,
-        hardware_id: None,
-        request_data: None,
-        autologon: true,
         enable_audio_playback: options.sound,
         enable_audio_capture: options.sound,
-        performance_flags: PerformanceFlags::empty(),
-        license_cache: None,
-        timezone_info: TimezoneInfo::default(),
-        compression_type: None,
-        enable_server_pointer: true,
-        pointer_software_rendering: false,
-        multitransport_flags: None,
         support_dyn_vc_gfx_protocol: options.egfx,
+        ..config
     }
 }
 

@@ -3,15 +3,12 @@
 
 use std::sync::Arc;
 
-use ironrdp_connector::{
-    BitmapConfig, ClientConnector, Config, ConnectionOutcome, ConnectionResult, Credentials, DesktopSize, Sequence as _,
-};
+use ironrdp_connector::{ClientConnector, Config, ConnectionOutcome, ConnectionResult, DesktopSize, Sequence as _};
 use ironrdp_core::{WriteBuf, decode};
-use ironrdp_pdu::rdp::capability_sets::{BitmapCodecs, MajorPlatformType, RailSupportLevel};
-use ironrdp_pdu::rdp::client_info::{PerformanceFlags, TimezoneInfo};
 use ironrdp_pdu::x224::X224;
-use ironrdp_pdu::{Action, gcc, mcs};
+use ironrdp_pdu::{Action, mcs};
 use ironrdp_svc::client_encode_svc_messages;
+use rdpmux_client::plain_config;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -179,53 +176,7 @@ pub fn config(user: &str, password: &str) -> Config {
             width: 320,
             height: 200,
         },
-        monitor_layout: None,
-        desktop_scale_factor: 100,
-        desktop_physical_size: None,
-        desktop_orientation: None,
-        device_scale_factor: None,
-        monitor_extended_layout: None,
-        relative_mouse_input: false,
-        enable_tls: true,
-        enable_credssp: false,
-        enable_standard_rdp_security: false,
-        credentials: Credentials::UsernamePassword {
-            username: user.to_owned(),
-            password: password.to_owned(),
-        },
-        domain: None,
-        client_build: 0,
-        client_name: "tester".to_owned(),
-        keyboard_type: gcc::KeyboardType::IBM_ENHANCED,
-        keyboard_subtype: 0,
-        keyboard_functional_keys_count: 12,
-        keyboard_layout: 0x409,
-        connection_type: gcc::ConnectionType::Lan,
-        ime_file_name: String::new(),
-        bitmap: Some(BitmapConfig {
-            lossy_compression: true,
-            color_depth: 32,
-            codecs: BitmapCodecs(Vec::new()),
-        }),
-        dig_product_id: String::new(),
-        client_dir: String::new(),
-        alternate_shell: String::new(),
-        work_dir: String::new(),
-        remote_application_mode: false,
-        rail_support_level: RailSupportLevel::empty(),
-        platform: MajorPlatformType::UNIX,
-        hardware_id: None,
-        request_data: None,
-        autologon: true,
         enable_audio_playback: true,
-        enable_audio_capture: false,
-        performance_flags: PerformanceFlags::empty(),
-        license_cache: None,
-        timezone_info: TimezoneInfo::default(),
-        compression_type: None,
-        enable_server_pointer: true,
-        pointer_software_rendering: false,
-        multitransport_flags: None,
-        support_dyn_vc_gfx_protocol: false,
+        ..plain_config("tester", user.to_owned(), password.to_owned())
     }
 }
