@@ -4,6 +4,7 @@
 
 mod api;
 mod bench;
+mod certificate;
 mod ci;
 mod console_keymap;
 mod deny;

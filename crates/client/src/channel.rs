@@ -3,9 +3,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ironrdp_core::{Encode, EncodeResult, WriteCursor, impl_as_any};
-use ironrdp_dvc::{DrdynvcClient, DvcClientProcessor, DvcEncode, DvcMessage, DvcProcessor};
+use ironrdp_core::impl_as_any;
+use ironrdp_dvc::{DrdynvcClient, DvcClientProcessor, DvcMessage, DvcProcessor};
 use ironrdp_pdu::PduResult;
+
+use crate::plain::Plain;
 
 /// What was heard on the channels.
 #[derive(Debug, Default)]
@@ -103,24 +105,3 @@ impl DvcProcessor for Blind {
 
 /// `RDPGFX_CAPS_ADVERTISE_PDU` with version 8 and a small cache ([MS-RDPEGFX] 2.2.2.18, 2.2.3.1).
 const CAPABILITIES: [u8; 22] = [0x12, 0, 0, 0, 22, 0, 0, 0, 1, 0, 4, 0, 8, 0, 4, 0, 0, 0, 2, 0, 0, 0];
-
-/// A message as it is.
-pub(crate) struct Plain(pub(crate) Vec<u8>);
-
-impl Encode for Plain {
-    fn encode(&self, dst: &mut WriteCursor<'_>) -> EncodeResult<()> {
-        ironrdp_core::ensure_size!(in: dst, size: self.0.len());
-        dst.write_slice(&self.0);
-        Ok(())
-    }
-
-    fn name(&self) -> &'static str {
-        "plain"
-    }
-
-    fn size(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl DvcEncode for Plain {}

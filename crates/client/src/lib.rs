@@ -10,6 +10,7 @@
 mod channel;
 mod config;
 mod login;
+mod plain;
 mod pump;
 mod trust;
 
@@ -21,6 +22,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use config::plain_config;
+pub use plain::Plain;
 pub use trust::{Fingerprint, Trust};
 
 /// Which machine at which server, and who asks.

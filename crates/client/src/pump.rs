@@ -18,8 +18,8 @@ use ironrdp_svc::{ChannelFlags, SvcMessage, client_encode_svc_messages};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::{debug, warn};
 
-use crate::channel::Plain;
 use crate::login::Arrival;
+use crate::plain::Plain;
 
 /// What came of the channel.
 pub(crate) enum Verdict {

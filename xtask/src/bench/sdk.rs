@@ -7,7 +7,7 @@ use super::row::{Row, Table};
 use crate::e2e::light;
 use crate::e2e::process::{Process, again};
 use crate::e2e::wait;
-use crate::{root, steps};
+use crate::{certificate, root, steps};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ pub fn run(options: &Options, table: &mut Table) -> Result<()> {
     if std::env::var_os("NOBUILD").is_none() {
         build()?;
     }
-    certificate(&folder)?;
+    certificate::write(&folder.join("cert.pem"), &folder.join("key.pem"), "DNS:localhost")?;
     for clients in &options.clients {
         let peer = measure(&folder, Server::Peer, *clients, options.secs)?;
         let ours = measure(&folder, Server::Ours, *clients, options.secs)?;
@@ -80,23 +80,6 @@ fn build() -> Result<()> {
     peer.args(["build", "--quiet", "--release", "--locked", "--manifest-path"])
         .arg(manifest);
     steps::run(peer.arg("--target-dir").arg(root::target().join("bench-peers")))
-}
-
-fn certificate(folder: &Path) -> Result<()> {
-    let mut openssl = Command::new("openssl");
-    openssl.args([
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "30",
-        "-subj",
-        "/CN=localhost",
-    ]);
-    openssl.arg("-keyout").arg(folder.join("key.pem"));
-    steps::output(openssl.arg("-out").arg(folder.join("cert.pem"))).map(drop)
 }
 
 impl Server {

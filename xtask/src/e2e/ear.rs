@@ -1,9 +1,10 @@
 //! Ears of the light viewers: the client's side of RDPSND on its dynamic channel, for what stock clients do not tell, the
 //! moment at which sound arrives. Uncompressed sound goes to a file.
 
-use ironrdp_core::{Encode, EncodeResult, WriteCursor, impl_as_any};
-use ironrdp_dvc::{DvcClientProcessor, DvcEncode, DvcMessage, DvcProcessor};
+use ironrdp_core::impl_as_any;
+use ironrdp_dvc::{DvcClientProcessor, DvcMessage, DvcProcessor};
 use ironrdp_pdu::PduResult;
+use rdpmux_client::Plain;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -97,23 +98,3 @@ fn answer(kind: u8, body: &[u8]) -> DvcMessage {
     bytes.extend(body);
     Box::new(Plain(bytes))
 }
-
-struct Plain(Vec<u8>);
-
-impl Encode for Plain {
-    fn encode(&self, dst: &mut WriteCursor<'_>) -> EncodeResult<()> {
-        ironrdp_core::ensure_size!(in: dst, size: self.0.len());
-        dst.write_slice(&self.0);
-        Ok(())
-    }
-
-    fn name(&self) -> &'static str {
-        "sound"
-    }
-
-    fn size(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl DvcEncode for Plain {}

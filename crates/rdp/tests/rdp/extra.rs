@@ -5,6 +5,7 @@ use ironrdp_dvc::{DvcClientProcessor, DvcMessage, DvcProcessor};
 use ironrdp_pdu::PduResult;
 use ironrdp_pdu::gcc::ChannelName;
 use ironrdp_svc::{SvcClientProcessor, SvcMessage, SvcProcessor};
+use rdpmux_client::Plain;
 use rdpmux_rdp::{ChannelEvent, ChannelKind, ChannelRefusal, SessionEvent};
 
 use crate::client::{Options, Pair, connect, connect_with};
@@ -17,8 +18,8 @@ impl_as_any!(Mirror);
 impl DvcClientProcessor for Mirror {}
 impl SvcClientProcessor for Mirror {}
 
-fn turned(payload: &[u8]) -> Bytes {
-    Bytes(payload.iter().rev().copied().collect())
+fn turned(payload: &[u8]) -> Plain {
+    Plain(payload.iter().rev().copied().collect())
 }
 
 impl DvcProcessor for Mirror {
@@ -44,27 +45,6 @@ impl SvcProcessor for Mirror {
         Ok(vec![SvcMessage::from(turned(payload))])
     }
 }
-
-struct Bytes(Vec<u8>);
-
-impl ironrdp_core::Encode for Bytes {
-    fn encode(&self, dst: &mut ironrdp_core::WriteCursor<'_>) -> ironrdp_core::EncodeResult<()> {
-        ironrdp_core::ensure_size!(in: dst, size: self.0.len());
-        dst.write_slice(&self.0);
-        Ok(())
-    }
-
-    fn name(&self) -> &'static str {
-        "bytes"
-    }
-
-    fn size(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl ironrdp_dvc::DvcEncode for Bytes {}
-impl ironrdp_svc::SvcEncode for Bytes {}
 
 fn with_mirrors() -> Pair {
     connect_with(&Options::default(), None, |connector, channels| {
@@ -191,6 +171,6 @@ impl DvcProcessor for Parrot {
     }
 
     fn process(&mut self, _: u32, payload: &[u8]) -> PduResult<Vec<DvcMessage>> {
-        Ok(vec![Box::new(Bytes(payload.to_vec()))])
+        Ok(vec![Box::new(Plain(payload.to_vec()))])
     }
 }

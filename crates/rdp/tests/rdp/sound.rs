@@ -3,11 +3,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use ironrdp_core::{Encode, EncodeResult, WriteCursor, impl_as_any};
-use ironrdp_dvc::{DrdynvcClient, DvcClientProcessor, DvcEncode, DvcMessage, DvcProcessor};
+use ironrdp_core::impl_as_any;
+use ironrdp_dvc::{DrdynvcClient, DvcClientProcessor, DvcMessage, DvcProcessor};
 use ironrdp_pdu::PduResult;
 use ironrdp_pdu::gcc::ChannelName;
 use ironrdp_svc::{CompressionCondition, SvcClientProcessor, SvcMessage, SvcProcessor};
+use rdpmux_client::Plain;
 use rdpmux_model::{Pcm, SoundFormat, SoundRight};
 use rdpmux_rdp::{SessionEvent, SoundEvent, SoundRefusal};
 
@@ -86,27 +87,6 @@ impl SvcProcessor for StaticSound {
         CompressionCondition::Never
     }
 }
-
-struct Plain(Vec<u8>);
-
-impl Encode for Plain {
-    fn encode(&self, dst: &mut WriteCursor<'_>) -> EncodeResult<()> {
-        ironrdp_core::ensure_size!(in: dst, size: self.0.len());
-        dst.write_slice(&self.0);
-        Ok(())
-    }
-
-    fn name(&self) -> &'static str {
-        "plain"
-    }
-
-    fn size(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl DvcEncode for Plain {}
-impl ironrdp_svc::SvcEncode for Plain {}
 
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[kind, 0][..], &(body.len() as u16).to_le_bytes(), body].concat()

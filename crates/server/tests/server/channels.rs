@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use ironrdp_core::impl_as_any;
-use ironrdp_dvc::{DrdynvcClient, DvcClientProcessor, DvcEncode, DvcMessage, DvcProcessor, DvcServerProcessor};
+use ironrdp_dvc::{DrdynvcClient, DvcClientProcessor, DvcMessage, DvcProcessor, DvcServerProcessor};
 use ironrdp_pdu::PduResult;
 use ironrdp_pdu::gcc::ChannelName;
-use ironrdp_svc::{SvcClientProcessor, SvcEncode, SvcMessage, SvcProcessor, SvcServerProcessor};
+use ironrdp_svc::{SvcClientProcessor, SvcMessage, SvcProcessor, SvcServerProcessor};
+use rdpmux_client::Plain;
 use rdpmux_server::{
     Channel, ChannelClient, ChannelFactory, ChannelSendError, ChannelSender, EchoServerHandle, Limits, Peripherals,
     TransportTls,
@@ -47,15 +48,15 @@ impl End {
         }
     }
 
-    fn greet(&self) -> Option<Text> {
-        self.greeting.map(|greeting| Text(greeting.to_owned()))
+    fn greet(&self) -> Option<Plain> {
+        self.greeting.map(|greeting| Plain(greeting.into()))
     }
 
-    fn hear(&self, payload: &[u8]) -> Option<Text> {
+    fn hear(&self, payload: &[u8]) -> Option<Plain> {
         let text = String::from_utf8(payload.to_vec()).expect("text");
         assert_ne!(text, "panic", "as it was asked to");
         self.heard.lock().unwrap().push(text.clone());
-        self.answers.map(|prefix| Text(format!("{prefix}{text}")))
+        self.answers.map(|prefix| Plain(format!("{prefix}{text}").into_bytes()))
     }
 }
 
@@ -101,27 +102,6 @@ impl SvcProcessor for End {
         Ok(self.hear(payload).map(SvcMessage::from).into_iter().collect())
     }
 }
-
-pub struct Text(pub String);
-
-impl ironrdp_core::Encode for Text {
-    fn encode(&self, dst: &mut ironrdp_core::WriteCursor<'_>) -> ironrdp_core::EncodeResult<()> {
-        ironrdp_core::ensure_size!(in: dst, size: self.0.len());
-        dst.write_slice(self.0.as_bytes());
-        Ok(())
-    }
-
-    fn name(&self) -> &'static str {
-        "text"
-    }
-
-    fn size(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl DvcEncode for Text {}
-impl SvcEncode for Text {}
 
 /// Builds a static and a dynamic channel for each client, and keeps senders for them.
 #[derive(Default)]

@@ -11,6 +11,7 @@ use ironrdp_dvc::{DrdynvcClient, DvcClientProcessor, DvcMessage, DvcProcessor, D
 use ironrdp_pdu::PduResult;
 use ironrdp_pdu::gcc::ChannelName;
 use ironrdp_svc::{SvcClientProcessor, SvcMessage, SvcProcessor, SvcServerProcessor};
+use rdpmux_client::Plain;
 use rdpmux_server::{
     Channel, ChannelClient, ChannelFactory, ChannelSendError, ChannelSender, Entrance, RdpServer, TransportTls,
 };
@@ -18,7 +19,7 @@ use tokio::io::DuplexStream;
 use tokio::sync::watch;
 
 use crate::blocked::{Gate, Hands, KEY_A, Screen, comes};
-use crate::channels::{Text, until};
+use crate::channels::until;
 use crate::client::{self, Viewer};
 use crate::log;
 use crate::sdk::identity;
@@ -99,10 +100,10 @@ impl DvcClientProcessor for Answers {}
 impl SvcClientProcessor for Answers {}
 
 impl Answers {
-    fn all(&self) -> impl Iterator<Item = Text> + use<> {
+    fn all(&self) -> impl Iterator<Item = Plain> + use<> {
         self.has_answered.store(true, Ordering::Relaxed);
         let messages = self.messages;
-        (0..messages).map(|_| Text("x".repeat(1 << 18)))
+        (0..messages).map(|_| Plain(vec![b'x'; 1 << 18]))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::e2e::net::Link;
 use crate::e2e::process::Process;
 use crate::e2e::report::Case;
 use crate::e2e::wait;
-use crate::{root, steps};
+use crate::{certificate, root, steps};
 use anyhow::Result;
 use std::fs;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub fn start(case: &Case, link: &Link, name: &str, command: &Command) -> Result<
 /// # Errors
 /// When it cannot be started.
 pub fn xrdp(case: &Case, link: &Link) -> Result<Process> {
-    let (certificate, key) = certificate(case)?;
+    let (certificate, key) = identity(case)?;
     let path = case.folder.join("xrdp.ini");
     let text = format!(
         "[Globals]\nini_version=1\nfork=true\nport={PORT}\ntcp_nodelay=true\ntcp_keepalive=true\nsecurity_layer=tls\n\
@@ -70,7 +70,7 @@ pub fn bus(case: &Case) -> Result<(Process, String)> {
 /// # Errors
 /// When it cannot be started.
 pub fn qemu_rdp(case: &Case, link: &Link, bus: &str) -> Result<Process> {
-    let (certificate, key) = certificate(case)?;
+    let (certificate, key) = identity(case)?;
     let mut command = Command::new(root::peers().join("qemu-rdp/bin/qemu-rdp"));
     command.args([
         "-d",
@@ -103,20 +103,8 @@ pub fn qemu_rdp_password(case: &Case) -> Result<()> {
     steps::output(&mut command).map(drop)
 }
 
-fn certificate(case: &Case) -> Result<(PathBuf, PathBuf)> {
+fn identity(case: &Case) -> Result<(PathBuf, PathBuf)> {
     let (certificate, key) = (case.folder.join("certificate.pem"), case.folder.join("key.pem"));
-    let mut command = Command::new("openssl");
-    command.args([
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "30",
-        "-subj",
-        "/CN=bench",
-    ]);
-    steps::output(command.arg("-keyout").arg(&key).arg("-out").arg(&certificate))?;
+    certificate::write(&certificate, &key, "DNS:localhost")?;
     Ok((certificate, key))
 }

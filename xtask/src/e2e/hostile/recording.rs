@@ -4,11 +4,9 @@ use super::{Noise, QUIET, SIZE, connect, tls, up_to_tls};
 use crate::e2e::client::{Client, Config, Kind};
 use crate::e2e::daemon::Daemon;
 use crate::e2e::report::Case;
-use crate::steps;
 use anyhow::{Result, ensure};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_rustls::rustls;
@@ -94,20 +92,7 @@ fn quiet(result: std::io::Result<usize>) -> Result<Option<usize>> {
 fn certificate(case: &Case) -> Result<Arc<rustls::ServerConfig>> {
     let (key, cert) = (case.folder.join("proxy.key"), case.folder.join("proxy.pem"));
     if !key.exists() {
-        let mut openssl = Command::new("openssl");
-        openssl.args([
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-            "-keyout",
-        ]);
-        steps::output(openssl.arg(&key).arg("-out").arg(&cert))?;
+        crate::certificate::write(&cert, &key, "DNS:localhost")?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)

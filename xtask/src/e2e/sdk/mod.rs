@@ -11,7 +11,7 @@ use super::client::{Client, Config, Kind};
 use super::process::Process;
 use super::report::{Case, Suite, Wanted};
 use super::wait;
-use crate::{root, steps};
+use crate::{certificate, root, steps};
 use anyhow::Result;
 use std::process::Command;
 
@@ -42,19 +42,7 @@ impl Example {
     /// Starts it on a free port, with a new certificate.
     fn start(case: &Case, name: &str, words: &[&str]) -> Result<Self> {
         let (cert, key) = (case.folder.join("cert.pem"), case.folder.join("key.pem"));
-        let mut openssl = Command::new("openssl");
-        openssl.args([
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-        ]);
-        steps::output(openssl.arg("-keyout").arg(&key).arg("-out").arg(&cert))?;
+        certificate::write(&cert, &key, "DNS:localhost")?;
         let mut command = Command::new(root::cargo_target().join("debug/examples").join(name));
         command
             .args(["--bind-addr", "127.0.0.1:0", "--cert"])

@@ -11,14 +11,12 @@ use crate::e2e::qemu::{PASSWORD, configure, serve};
 use crate::e2e::report::{Case, Suite};
 use crate::e2e::vm::{Guest, Qemu, Vm};
 use crate::e2e::wait;
-use crate::steps;
 use anyhow::{Context, Result, ensure};
 use rdpmux_streams::{MAJOR, MINOR, Mode, Replay, Text, ToClient, ToServer};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::Command;
 
 /// Adds the cases to the suite.
 pub fn cases(suite: &mut Suite) {
@@ -33,10 +31,7 @@ pub fn cases(suite: &mut Suite) {
 /// A certificate for the address that viewers connect to, and the sections that name it and open the door.
 fn door(case: &Case) -> Result<(PathBuf, String)> {
     let [key, certificate] = ["door.key", "door.pem"].map(|name| case.folder.join(name));
-    let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]);
-    openssl.args(["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]);
-    steps::output(openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate))?;
+    crate::certificate::write(&certificate, &key, "IP:127.0.0.1")?;
     let sections = format!(
         "[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n[vnc]\nlisten = \"127.0.0.1:0\"\nstreams_2009 = {}\n",
         viewer::OF_2009
