@@ -2,6 +2,8 @@
 
 #[path = "guest/audio.rs"]
 mod audio;
+#[path = "../../../fuzz/fuzz_targets/shared/call.rs"]
+mod call;
 #[path = "guest/hostile.rs"]
 mod hostile;
 #[path = "guest/hypervisor.rs"]

@@ -1,4 +1,4 @@
-//! A well-formed call of a D-Bus method with any body, for the targets of QEMU's listeners.
+//! A well-formed call of a D-Bus method with any body, for the targets and tests of QEMU's listeners.
 
 /// The message: `to` is the object's path and interface, `what` the method and its signature.
 pub fn call(to: (&str, &str), what: (&str, &str), body: &[u8]) -> Vec<u8> {

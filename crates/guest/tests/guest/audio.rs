@@ -9,6 +9,8 @@ use rdpmux_model::Pcm;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{broadcast, mpsc, watch};
 
+use crate::call::call as method_call;
+
 /// A body under construction, as D-Bus aligns it.
 #[derive(Default)]
 struct Body(Vec<u8>);
@@ -53,29 +55,7 @@ fn call(device: &mut dyn Device, member: &str, signature: &str, body: Body) -> O
 }
 
 fn call_at(now: Instant, device: &mut dyn Device, member: &str, signature: &str, body: Body) -> Option<Vec<u8>> {
-    let mut out = vec![b'l', 1, 0, 1];
-    out.extend((body.0.len() as u32).to_le_bytes());
-    out.extend(5_u32.to_le_bytes());
-    out.extend([0; 4]);
-    for (code, kind, text) in [
-        (1, b'o', device.path()),
-        (2, b's', device.interface()),
-        (3, b's', member),
-    ] {
-        out.resize(out.len().next_multiple_of(8), 0);
-        out.extend([code, 1, kind, 0]);
-        out.extend((text.len() as u32).to_le_bytes());
-        out.extend(text.as_bytes());
-        out.push(0);
-    }
-    out.resize(out.len().next_multiple_of(8), 0);
-    out.extend([8, 1, b'g', 0, signature.len() as u8]);
-    out.extend(signature.as_bytes());
-    out.push(0);
-    let fields = (out.len() - 16) as u32;
-    out[12..16].copy_from_slice(&fields.to_le_bytes());
-    out.resize(out.len().next_multiple_of(8), 0);
-    out.extend(body.0);
+    let out = method_call((device.path(), device.interface()), (member, signature), &body.0);
     let mut answer = None;
     handle(device, &out, now, 1, |bytes| {
         let length = u32::from_le_bytes(bytes[4..8].try_into().expect("4 bytes")) as usize;

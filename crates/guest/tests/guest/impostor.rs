@@ -12,6 +12,8 @@ use std::time::Duration;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::{Value, json};
 
+use crate::call::call as method_call;
+
 /// What the impostor does with each listener's socket, once it has authenticated the daemon.
 pub type Script = dyn Fn(&mut UnixStream) + Send + Sync;
 
@@ -140,6 +142,9 @@ impl Read for OneByte<'_> {
     }
 }
 
+/// A flag of a message (D-Bus specification, "Message Format").
+const NO_REPLY_EXPECTED: u8 = 1;
+
 /// A call without arguments but `words` and, if the signature has one, an array of bytes, no answer wanted.
 pub fn call(member: &str, signature: &str, words: &[u32], bytes: &[u8]) -> Vec<u8> {
     let mut body: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -147,29 +152,8 @@ pub fn call(member: &str, signature: &str, words: &[u32], bytes: &[u8]) -> Vec<u
         body.extend((bytes.len() as u32).to_le_bytes());
         body.extend(bytes);
     }
-    let mut out = vec![b'l', 1, 1, 1];
-    out.extend((body.len() as u32).to_le_bytes());
-    out.extend(1_u32.to_le_bytes());
-    out.extend([0; 4]);
-    let texts = [
-        (1, b'o', "/org/qemu/Display1/Listener"),
-        (2, b's', "org.qemu.Display1.Listener"),
-        (3, b's', member),
-    ];
-    for (code, kind, text) in texts {
-        out.resize(out.len().next_multiple_of(8), 0);
-        out.extend([code, 1, kind, 0]);
-        out.extend((text.len() as u32).to_le_bytes());
-        out.extend(text.as_bytes());
-        out.push(0);
-    }
-    out.resize(out.len().next_multiple_of(8), 0);
-    out.extend([8, 1, b'g', 0, signature.len() as u8]);
-    out.extend(signature.as_bytes());
-    out.push(0);
-    let fields = (out.len() - 16) as u32;
-    out[12..16].copy_from_slice(&fields.to_le_bytes());
-    out.resize(out.len().next_multiple_of(8), 0);
-    out.extend(body);
-    out
+    let to = ("/org/qemu/Display1/Listener", "org.qemu.Display1.Listener");
+    let mut message = method_call(to, (member, signature), &body);
+    message[2] = NO_REPLY_EXPECTED;
+    message
 }
