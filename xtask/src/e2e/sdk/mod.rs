@@ -21,7 +21,8 @@ use std::process::Command;
 /// When a case fails.
 pub fn run(wanted: Wanted<'_>) -> Result<()> {
     if std::env::var_os("NOBUILD").is_none() {
-        steps::run(steps::cargo().args(["build", "--quiet", "--package", "rdpmux-server", "--examples"]))?;
+        // As the unit tests have built them.
+        steps::run(steps::cargo().args(["build", "--quiet", "--workspace", "--examples"]))?;
     }
     let mut suite = Suite::new("sdk", wanted);
     server::cases(&mut suite);
