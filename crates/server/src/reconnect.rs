@@ -116,6 +116,15 @@ impl Cookies {
         Some((cookie, hold))
     }
 
+    /// A session shows another desktop: its client comes back there.
+    pub(crate) fn follow(&self, session: SessionId, desktop: &DesktopName) {
+        let mut table = self.table.lock();
+        let issued = table.issued.values_mut();
+        for issued in issued.filter(|issued| issued.owner.session == session) {
+            issued.owner.desktop = desktop.clone();
+        }
+    }
+
     /// Takes a cookie: whose session the client means to go on with. A refused one stays as it is, so that a stranger who
     /// comes with it does its owner no harm.
     pub(crate) fn redeem(

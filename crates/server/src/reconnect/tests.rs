@@ -54,6 +54,19 @@ async fn a_cookie_is_good_once_for_its_user_from_its_address() {
 }
 
 #[tokio::test]
+async fn a_cookie_leads_to_where_its_session_was_last() {
+    let (cookies, now) = (cookies(), Instant::now());
+    let [(one, _), (two, _)] = [1, 2].map(|session| {
+        let (cookie, hold) = cookies.issue(owner(session), [7; 16], now).expect("on");
+        (ReconnectProof::of(&cookie), hold.wait(now))
+    });
+    let serial = DesktopName::new("web1/serial0").expect("valid");
+    cookies.follow(SessionId(1), &serial);
+    let desktop = |proof| cookies.redeem(proof, &alice(HOME), now).expect("its owner").desktop;
+    assert_eq!((desktop(&one), desktop(&two).as_str()), (serial, "web1"));
+}
+
+#[tokio::test]
 async fn forged_and_foreign_cookies_are_refused_and_do_no_harm() {
     let (cookies, now) = (cookies(), Instant::now());
     let (cookie, _hold) = cookies.issue(owner(1), [7; 16], now).expect("on");

@@ -229,7 +229,6 @@ async fn serve(
         user,
         farewell,
     } = access;
-    let name = grant.desktop.name().clone();
     let keyboard = session.info().keyboard_layout;
     let layout = Layout::of_windows(keyboard);
     debug!(session = %id, keyboard = format_args!("{keyboard:#x}"), layout = layout.map(Layout::name), "the client's keyboard");
@@ -252,7 +251,7 @@ async fn serve(
             .listed(&place.presence, place.cookie.as_ref().map(|(cookie, _)| cookie))
             .roaming(user);
     }
-    let end = drive.run().await;
+    let (name, end) = drive.run().await;
     if let Some((_, hold)) = place.and_then(|place| place.cookie)
         && end.is_loss()
     {

@@ -75,6 +75,7 @@ impl Drive {
         info!(session = %self.id, desktop = %grant.desktop.name(), "session goes to another desktop");
         let sessions = &self.context.config.sessions;
         sessions.set_desktop(self.id, grant.desktop.name().clone(), grant.rights);
+        self.context.cookies.follow(self.id, grant.desktop.name());
         self.settle(seat, clipboard)
     }
 

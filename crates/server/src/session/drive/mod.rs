@@ -24,7 +24,9 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use rdpmux_engine::{Pacer, PacerConfig, Quality, Readiness, Tempo};
-use rdpmux_model::{ClipboardFormat, Generation, HeadState, InputEvent, MonitorLayout, SessionId, Size, TouchPhase};
+use rdpmux_model::{
+    ClipboardFormat, DesktopName, Generation, HeadState, InputEvent, MonitorLayout, SessionId, Size, TouchPhase,
+};
 use rdpmux_rdp::{CacheOffer, CloseReason, ReconnectCookie, Session, SessionEvent};
 use tokio::io::{AsyncReadExt, ReadHalf};
 use tokio::sync::watch;
@@ -203,8 +205,8 @@ impl Drive {
         self
     }
 
-    /// Runs the session to its end and tells the client why it ended.
-    pub(super) async fn run(mut self) -> End {
+    /// Runs the session to its end and tells the client why it ended. Gives the desktop where it was last, too.
+    pub(super) async fn run(mut self) -> (DesktopName, End) {
         let end = match self.serve().await {
             Ok(never) => match never {},
             Err(end) => end,
@@ -214,13 +216,14 @@ impl Drive {
             self.rdp.error_info(reason, &mut out);
             let _ = self.outbox.push(Bytes::from(out));
         }
+        let desktop = self.seat.desktop().name().clone();
         // What it holds goes up now, however long the goodbye takes.
         drop(self.seat);
         if end.may_finish() {
             self.outbox.finish(GOODBYE).await;
             let _ = timeout(GOODBYE, linger(&mut self.reader)).await;
         }
-        end
+        (desktop, end)
     }
 
     async fn serve(&mut self) -> Result<std::convert::Infallible, End> {
