@@ -10,7 +10,7 @@ mod input;
 mod light_login;
 mod liveness;
 mod monitors;
-mod proxy;
+pub(super) mod proxy;
 mod sound;
 pub(super) mod tone;
 

@@ -2,10 +2,11 @@
 
 use super::heads::{history, said, selects, shows, size, status, types};
 use super::{DEVICE, GRANTS, Shop};
-use crate::e2e::client::{Client, Kind};
+use crate::e2e::client::{Client, Config, Kind};
 use crate::e2e::clients::Fidelity;
-use crate::e2e::qemu::{compare_at_rest, configure, serve, viewer};
+use crate::e2e::qemu::{PASSWORD, compare_at_rest, configure, serve, viewer};
 use crate::e2e::report::{Case, Suite};
+use crate::e2e::session::proxy::{Cut, Proxy};
 use crate::e2e::vm::{Guest, Qemu, Vm};
 use crate::e2e::wait;
 use anyhow::{Result, ensure};
@@ -13,6 +14,7 @@ use anyhow::{Result, ensure};
 /// Adds the case of this file.
 pub fn cases(suite: &mut Suite) {
     suite.case("a chord goes from the screen to its serial port and back", chord);
+    suite.case("who went by the chord comes back there", cut);
 }
 
 const NEXT: &str = "ctrl+alt+shift+n";
@@ -63,6 +65,44 @@ fn chord(case: &Case) -> Result<String> {
         "nobody is at the serial port any more"
     );
     Ok("FreeRDP 3, FreeRDP 2 and FreeRDP 2 without the graphics pipeline, there and back, 0 pixels differ; not without the right".to_owned())
+}
+
+/// The link of a client is cut after the chord, and it comes back by itself.
+fn cut(case: &Case) -> Result<String> {
+    let shop = Shop::new(case);
+    let config = configure(case, &format!("admin_socket = {:?}\n{GRANTS}", shop.socket))?;
+    let daemon = serve(case, &config, &[])?;
+    let mut vm = Vm::start(case, "web1", Qemu::V10, &Guest::Shell, &DEVICE)?;
+    vm.wait_for(wait::seconds(120), "READY")?;
+    daemon.wait_for_desktop("web1/serial1")?;
+    let proxy = Proxy::start(&daemon.address)?;
+    let config = Config {
+        kind: Kind::FreeRdp3,
+        address: &proxy.address,
+        user: "alice#web1",
+        password: PASSWORD,
+        size: (1280, 800),
+        more: &["/gfx", "+auto-reconnect"],
+        host: None,
+    };
+    let mut alice = Client::start(&case.folder, "alice", &config)?;
+    compare_at_rest(case, &mut alice, "before", Fidelity::Exact, &mut vm)?;
+    go(&alice)?;
+    shows(case, &shop, &mut alice, &status("web1/serial1", ""))?;
+    proxy.cut(Cut::Both, wait::seconds(2))?;
+    wait::for_true(wait::seconds(25), "the client comes back", || {
+        alice.process.check()?;
+        Ok(daemon.process.output().contains("desktop=web1/serial1 lost="))
+    })?;
+    types(&alice, "echo back: $((50+1))")?;
+    said(&shop, "\r\nback: 51\r\n")?;
+    shows(
+        case,
+        &shop,
+        &mut alice,
+        &status("web1/serial1", "typed from this screen"),
+    )?;
+    Ok("0 pixels differ, and what was typed was typed there".to_owned())
 }
 
 fn go(client: &Client) -> Result<()> {
