@@ -388,12 +388,13 @@ impl FrameWriter {
         Ok(CompressedFrame { id, parts })
     }
 
-    /// Takes back what earlier frames left at the client besides its surfaces: cached bitmaps and videos. For an encoder that
-    /// starts anew, with another picture. What it returns goes to all clients of the stream before the next frame.
-    pub fn forget(&mut self) -> Vec<Bytes> {
+    /// Goes on with another desktop, whose numbers these are, for an encoder that starts anew. Cached bitmaps and videos are
+    /// taken back at once: what this returns goes to the client before the next frame. That frame makes the surfaces anew.
+    pub fn move_to(&mut self, numbers: FrameNumbers) -> Vec<Bytes> {
         let mut parts = Vec::new();
-        if let Pipe::Egfx(_, egfx) = &mut self.pipe {
-            egfx.forget(&mut keep(&mut parts));
+        match &mut self.pipe {
+            Pipe::Egfx(_, egfx) => egfx.move_to(numbers, &mut keep(&mut parts)),
+            Pipe::SurfaceCommands(_, known) | Pipe::Bitmap(_, known) => *known = numbers,
         }
         parts
     }

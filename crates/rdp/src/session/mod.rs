@@ -341,7 +341,8 @@ impl Session {
         }
     }
 
-    /// Draws frame and surface numbers from those of the desktop. Call before [`Self::start`].
+    /// Draws frame and surface numbers from those of the desktop. Call before [`Self::start`], and when the client goes to
+    /// another desktop; writers that exist are told by [`FrameWriter::move_to`].
     pub fn share_numbers(&mut self, numbers: FrameNumbers) {
         self.numbers = numbers;
     }

@@ -188,3 +188,37 @@ fn only_clients_with_the_same_surfaces_and_abilities_join() {
         .unwrap();
     assert!(stream.join(old).is_err(), "another version");
 }
+
+#[test]
+fn who_goes_to_another_desktop_joins_the_stream_there() {
+    let (here, there) = (FrameNumbers::new(), FrameNumbers::new());
+    let (_other, mut stream) = shared(able(), &there);
+    for size in [Size::new(640, 480), DESKTOP] {
+        stream.compress(&[(0, &frame(size, Vec::new()))], 0).unwrap();
+    }
+    stream.compress(&[(0, &busy(1))], 0).unwrap();
+    let (mut pair, mut mover) = shared(able(), &here);
+    let framing = mover.framing().unwrap();
+    let mut out = Vec::new();
+    let video = frame(DESKTOP, vec![avc420(Rect::new(1, 1, 64, 64))]);
+    for seen in [&busy(2), &video] {
+        mover.write(seen, 0, &mut out).unwrap();
+    }
+    let parts = mover.move_to(there.clone());
+    framing.frame(&parts, &mut out);
+    let mut mover = stream.join(mover).expect_err("its client shows nothing yet");
+    mover.write(&busy(1), 0, &mut out).unwrap();
+    pair.deliver(&std::mem::take(&mut out));
+    let before = pair.screen.lock().unwrap().bitmaps.len();
+
+    let joined = stream.join(mover).expect("it has the surfaces of this desktop");
+    framing.frame(&joined.joiner, &mut out);
+    let compressed = stream.compress(&[(0, &busy(3))], 0).unwrap();
+    framing.frame(&compressed.parts, &mut out);
+    pair.deliver(&std::mem::take(&mut out));
+    let screen = pair.screen.lock().unwrap();
+    assert!(screen.bitmaps.len() > before);
+    let of_desktop = screen.surfaces.iter().rfind(|id| **id < 0x8000);
+    assert_eq!(of_desktop, Some(&1), "the desktop's second layout");
+    assert!(screen.frames.ends_with(&[compressed.id.0]));
+}

@@ -4,6 +4,7 @@ use super::heads::{history, said, selects, shows, size, status, types};
 use super::{DEVICE, GRANTS, Shop};
 use crate::e2e::client::{Client, Config, Kind};
 use crate::e2e::clients::Fidelity;
+use crate::e2e::daemon::Daemon;
 use crate::e2e::qemu::{PASSWORD, compare_at_rest, configure, serve, viewer};
 use crate::e2e::report::{Case, Suite};
 use crate::e2e::session::proxy::{Cut, Proxy};
@@ -40,6 +41,7 @@ fn chord(case: &Case) -> Result<String> {
         ),
     ];
     for (turn, (name, kind, options)) in ways.into_iter().enumerate() {
+        let shared = shares(&daemon);
         let mut alice = viewer(case, name, &daemon, "alice#web1", kind, options)?;
         screen(&mut alice, &format!("{name}-before"))?;
         go(&alice)?;
@@ -57,6 +59,12 @@ fn chord(case: &Case) -> Result<String> {
         }
         go(&alice)?;
         screen(&mut alice, &format!("{name}-back"))?;
+        if name == "gfx3" {
+            // As victor's client is: with his stream at first, and again now.
+            wait::for_true(wait::seconds(20), "alice shares victor's frames again", || {
+                Ok(shares(&daemon) >= shared + 2)
+            })?;
+        }
         go(&victor)?;
         screen(&mut victor, "victor")?;
     }
@@ -103,6 +111,11 @@ fn cut(case: &Case) -> Result<String> {
         &status("web1/serial1", "typed from this screen"),
     )?;
     Ok("0 pixels differ, and what was typed was typed there".to_owned())
+}
+
+/// How often a session came to share frames with another.
+fn shares(daemon: &Daemon) -> usize {
+    daemon.process.output().matches("shares its frames").count()
 }
 
 fn go(client: &Client) -> Result<()> {

@@ -1,4 +1,4 @@
-//! One stream for several clients that are in step, and how a client comes to it or leaves it.
+//! One stream for several clients that are in step, and how a client comes to it, leaves it, or goes to another desktop.
 //!
 //! Whoever is in has the same surfaces under the same numbers. A joiner's history, caches and count of ClearCodec
 //! messages are others than those of the stream, so the stream refers to nothing before the joining, all caches are emptied, and
@@ -9,7 +9,7 @@ use rdpmux_model::Size;
 use super::command::evict;
 use super::message::wire_to_surface;
 use super::{Egfx, Layout, Sink, video};
-use crate::pipe::edges;
+use crate::pipe::{FrameNumbers, edges};
 
 const CODEC_CLEAR: u16 = 0x8;
 const DOT: Size = Size::new(1, 1);
@@ -61,6 +61,14 @@ impl Egfx {
         }
         // A context that is sent twice does no harm; a joiner may not have it.
         self.layout.surfaces.iter_mut().for_each(|s| s.context = false);
+    }
+
+    /// See [`crate::FrameWriter::move_to`].
+    pub(in crate::pipe) fn move_to(&mut self, numbers: FrameNumbers, sink: Sink<'_>) {
+        self.forget(sink);
+        self.numbers = numbers;
+        // Another layout than any frame's: the surfaces stay known, and go with the next frame.
+        self.layout.monitors.clear();
     }
 
     /// Brings this writer's client to where it can take the stream `to`.

@@ -66,11 +66,12 @@ impl Drive {
         let can_go = self
             .follow
             .as_mut()
-            .is_none_or(|follow| follow.move_to(grant.desktop.surface()));
+            .is_none_or(|follow| follow.move_to(grant.desktop.surface(), grant.desktop.numbers()));
         if !can_go {
             elsewhere.seat = Some((grant, seat));
             return Ok(());
         }
+        self.rdp.share_numbers(grant.desktop.numbers());
         let clipboard = session::clipboard(self.id, &grant, &elsewhere.user).await;
         info!(session = %self.id, desktop = %grant.desktop.name(), "session goes to another desktop");
         let sessions = &self.context.config.sessions;

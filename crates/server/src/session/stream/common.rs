@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rdpmux_engine::SurfaceReader;
 use rdpmux_model::SessionId;
-use rdpmux_rdp::{FramePipe, Joined};
+use rdpmux_rdp::{FrameNumbers, FramePipe, Joined};
 use tokio::time::Instant;
 
 use super::{Engine, Follow, Follower, Made, Moved, State, Stream};
@@ -60,7 +60,7 @@ impl Follow {
 
     /// Goes on with another surface: the client is shown all of it. `false` if it cannot now; what it waits for is told as a
     /// frame is.
-    pub(crate) fn move_to(&mut self, surface: &SurfaceReader) -> bool {
+    pub(crate) fn move_to(&mut self, surface: &SurfaceReader, numbers: FrameNumbers) -> bool {
         if !self.leave() || !self.before.is_empty() {
             return false;
         }
@@ -72,7 +72,7 @@ impl Follow {
         };
         let Some(engine) = engine else { return false };
         let mut writer = engine.writer;
-        let parts = writer.forget();
+        let parts = writer.move_to(numbers);
         let moved = Self::alone(self.session, writer, surface);
         if !parts.is_empty()
             && let Some(me) = moved.stream.state.lock().followers.get_mut(&self.session)
