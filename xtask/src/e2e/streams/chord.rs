@@ -20,13 +20,19 @@ pub fn cases(suite: &mut Suite) {
 
 const NEXT: &str = "ctrl+alt+shift+n";
 
-fn chord(case: &Case) -> Result<String> {
-    let shop = Shop::new(case);
+/// A machine with a screen and a serial port.
+fn start(case: &Case, shop: &Shop) -> Result<(Daemon, Vm)> {
     let config = configure(case, &format!("admin_socket = {:?}\n{GRANTS}", shop.socket))?;
     let daemon = serve(case, &config, &[])?;
     let mut vm = Vm::start(case, "web1", Qemu::V10, &Guest::Shell, &DEVICE)?;
     vm.wait_for(wait::seconds(120), "READY")?;
     daemon.wait_for_desktop("web1/serial1")?;
+    Ok((daemon, vm))
+}
+
+fn chord(case: &Case) -> Result<String> {
+    let shop = Shop::new(case);
+    let (daemon, mut vm) = start(case, &shop)?;
     let mut screen = |client: &mut Client, name: &str| compare_at_rest(case, client, name, Fidelity::Exact, &mut vm);
     // Who may see no serial port stays where he is, and so does the picture of all others.
     let mut victor = viewer(case, "victor", &daemon, "victor#web1", Kind::FreeRdp3, &["/gfx"])?;
@@ -78,11 +84,7 @@ fn chord(case: &Case) -> Result<String> {
 /// The link of a client is cut after the chord, and it comes back by itself.
 fn cut(case: &Case) -> Result<String> {
     let shop = Shop::new(case);
-    let config = configure(case, &format!("admin_socket = {:?}\n{GRANTS}", shop.socket))?;
-    let daemon = serve(case, &config, &[])?;
-    let mut vm = Vm::start(case, "web1", Qemu::V10, &Guest::Shell, &DEVICE)?;
-    vm.wait_for(wait::seconds(120), "READY")?;
-    daemon.wait_for_desktop("web1/serial1")?;
+    let (daemon, mut vm) = start(case, &shop)?;
     let proxy = Proxy::start(&daemon.address)?;
     let config = Config {
         kind: Kind::FreeRdp3,
