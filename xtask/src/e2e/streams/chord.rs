@@ -106,12 +106,8 @@ fn cut(case: &Case) -> Result<String> {
     })?;
     types(&alice, "echo back: $((50+1))")?;
     said(&shop, "\r\nback: 51\r\n")?;
-    shows(
-        case,
-        &shop,
-        &mut alice,
-        &status("web1/serial1", "typed from this screen"),
-    )?;
+    let typed = status("web1/serial1", "typed from this screen");
+    shows(case, &shop, &mut alice, &typed)?.save(&case.folder.join("back.png"))?;
     Ok("0 pixels differ, and what was typed was typed there".to_owned())
 }
 
